@@ -1,0 +1,402 @@
+"""The world of shapes: scenes, the prompts that describe them, and the renderer.
+
+A scene is one to five flat shapes on a calm light ground.  Everything about it is discrete (eight shapes, eight
+colours, three textures, two sizes, centres on a lattice of four pixels), so a prompt about it is either true or false
+and `vartut.judge` can say which from the pixels alone.
+
+- `sample(task, n, split, seed)` draws scenes; scene i depends on (task, split, seed, i) alone, on every machine.
+- `render(scenes)` paints them by signed distances, antialiased, as one batch of torch operations.
+- `parse(prompt)` reads any prompt of the grammar; `describe` writes one.
+
+The tasks carry the names of the benchmarks that they imitate: GenEval (arXiv 2310.11513) and T2I-CompBench++
+(arXiv 2307.06350).
+"""
+
+import difflib
+import math
+import random
+from dataclasses import dataclass
+
+import torch
+
+SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross", "ring", "heart")
+COLORS = {  # chosen to stay apart under protanopia and deuteranopia too: a test measures it
+    "black": (0.10, 0.10, 0.12),
+    "red": (0.80, 0.10, 0.16),
+    "orange": (0.97, 0.56, 0.06),
+    "yellow": (0.98, 0.90, 0.25),
+    "green": (0.00, 0.60, 0.42),
+    "cyan": (0.38, 0.80, 0.96),
+    "blue": (0.08, 0.28, 0.72),
+    "pink": (0.90, 0.42, 0.70),
+}
+TEXTURES = ("solid", "striped", "dotted")
+SIZES = {"small": 8.0, "large": 13.0}  # radius in pixels of a 64-pixel picture
+RELATIONS = ("left of", "right of", "above", "below")
+NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
+TASKS = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "texture", "complex")
+GROUND = (0.93, 0.92, 0.90)
+LATTICE = 4  # centres lie on multiples of this many pixels
+MAX_WORDS = 16
+
+PLURALS = {shape: shape + ("es" if shape == "cross" else "s") for shape in SHAPES}
+SINGULAR = {plural: shape for shape, plural in PLURALS.items()}
+WORDS = (  # the whole vocabulary, in a fixed order: the index is the text model's token id, 0 is padding
+    "<pad>", "a", "an", *NUMBERS, *SIZES, *TEXTURES, *COLORS, *SHAPES, *PLURALS.values(),
+    "and", ",", "left", "right", "of", "above", "below",
+)  # fmt: skip
+
+# What training never shows.  A pairing is a fact about one object; a relation combination is about two shapes,
+# written with the left or upper shape first, so that "left of" and "right of" hide the same pictures.
+HELD_OUT_COLORS = {(shape, tuple(COLORS)[(3 * i + 1) % 8]) for i, shape in enumerate(SHAPES)}
+HELD_OUT_TEXTURES = {("star", "striped"), ("ring", "dotted"), ("heart", "striped"), ("square", "dotted")}
+HELD_OUT_PLACES = {
+    (axis, a, b)
+    for axis in ("across", "down")
+    for i, a in enumerate(SHAPES)
+    for j, b in enumerate(SHAPES)
+    if i != j and (i + 2 * j + (axis == "down")) % 7 == 0
+}
+
+
+@dataclass(frozen=True)
+class Object:
+    """One painted object; x and y are the centre in pixels of a 64-pixel picture, y growing downwards."""
+
+    shape: str
+    color: str
+    texture: str
+    size: str
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a prompt says of one object, or of `count` alike ones; None where it says nothing."""
+
+    count: int
+    shape: str
+    color: str | None = None
+    texture: str | None = None
+    size: str | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """A parsed prompt: its groups, and the relation of the first group to the second, or None."""
+
+    groups: tuple[Group, ...]
+    relation: str | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Objects and the prompt that is true of them."""
+
+    objects: tuple[Object, ...]
+    prompt: str
+    task: str
+
+
+# ---- prompts -------------------------------------------------------------------------------------------------------
+
+
+def describe(description: Description) -> str:
+    """The prompt of a description, articles and plurals right: "an orange star left of two small rings"."""
+    phrases = []
+    for group in description.groups:
+        adjectives = [word for word in (group.size, group.texture, group.color) if word]
+        noun = group.shape if group.count == 1 else PLURALS[group.shape]
+        rest = " ".join([*adjectives, noun])
+        number = {n: word for word, n in NUMBERS.items()}.get(group.count)
+        phrases.append(f"{number or ('an' if rest[0] in 'aeiou' else 'a')} {rest}")
+    if description.relation:
+        return f"{phrases[0]} {description.relation} {phrases[1]}"
+    if len(phrases) == 1:
+        return phrases[0]
+    return ", ".join(phrases[:-1]) + " and " + phrases[-1]
+
+
+def words(prompt: str) -> list[str]:
+    """Split a prompt into the vocabulary's words; an unknown word raises ValueError with the nearest known one."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError('a prompt is a non-empty text such as "a red circle left of a blue square"')
+    found = prompt.lower().strip().rstrip(".").replace(",", " , ").split()
+    for word in found:
+        if word not in WORDS:
+            near = difflib.get_close_matches(word, WORDS[1:], n=1, cutoff=0.0)[0]
+            raise ValueError(f'unknown word "{word}" in the prompt "{prompt}"; the nearest known word is "{near}"')
+    if len(found) > MAX_WORDS:
+        raise ValueError(f'the prompt "{prompt}" has {len(found)} words; at most {MAX_WORDS} can be read')
+    return found
+
+
+def token_ids(prompts) -> torch.Tensor:
+    """Word ids (B, MAX_WORDS), padded with 0; the empty text "" is all padding, the unconditional prompt."""
+    ids = torch.zeros(len(prompts), MAX_WORDS, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        found = [WORDS.index(word) for word in words(prompt)] if prompt else []
+        ids[row, : len(found)] = torch.tensor(found, dtype=torch.long)
+    return ids
+
+
+def parse(prompt: str) -> Description:
+    """Read any prompt of the grammar
+
+        prompt   = group | group relation group | group {"," group} "and" group
+        group    = ("a" | "an" | "two" .. "five") [size] [texture] [colour] shape
+
+    Raises ValueError with one line: an unknown word with the nearest known one, or where the grammar was left.
+    """
+    rest = words(prompt)
+
+    def fail(wanted):
+        got = f'"{rest[0]}"' if rest else "the end"
+        raise ValueError(f'cannot read the prompt "{prompt}": expected {wanted}, found {got}')
+
+    def group():
+        if not rest or rest[0] not in ("a", "an", *NUMBERS):
+            fail('"a", "an" or a number from "two" to "five"')
+        count = NUMBERS.get(rest.pop(0), 1)
+        said = {}
+        for name, known in (("size", SIZES), ("texture", TEXTURES), ("color", COLORS)):
+            if rest and rest[0] in known:
+                said[name] = rest.pop(0)
+        nouns = {shape: shape for shape in SHAPES} if count == 1 else SINGULAR
+        if not rest or rest[0] not in nouns:
+            fail("a shape such as " + ('"circle"' if count == 1 else '"circles"') + " (size, texture, colour before it)")
+        return Group(count, nouns[rest.pop(0)], **said)
+
+    groups = [group()]
+    for relation in RELATIONS:
+        if rest[: len(relation.split())] == relation.split():
+            del rest[: len(relation.split())]
+            groups.append(group())
+            if rest:
+                fail("nothing after the second object of a relation")
+            return Description(tuple(groups), relation)
+    while rest and rest[0] == ",":
+        rest.pop(0)
+        groups.append(group())
+    if rest and rest[0] == "and":
+        rest.pop(0)
+        groups.append(group())
+    elif len(groups) > 1:
+        fail('"and" before the last object')
+    if rest:
+        fail('a relation, "," or "and"')
+    if sum(g.count for g in groups) > 5:
+        raise ValueError(f'the prompt "{prompt}" asks for more than five objects; a picture holds five')
+    return Description(tuple(groups))
+
+
+# ---- scenes --------------------------------------------------------------------------------------------------------
+
+
+def _pick(rng, options):
+    return options[int(rng.random() * len(options))]  # .random() alone is the same in every Python version
+
+
+def _draw_description(task: str, rng) -> Description:
+    """Draw what a prompt of this task says, before the rules of the splits are applied."""
+    two = [_pick(rng, SHAPES)]
+    two.append(_pick(rng, [s for s in SHAPES if s != two[0]]))
+    color = lambda: _pick(rng, tuple(COLORS))  # noqa: E731
+    relation = _pick(rng, RELATIONS)
+    if task == "single_object":
+        return Description((Group(1, two[0]),))
+    if task == "two_object":
+        return Description((Group(1, two[0]), Group(1, two[1])))
+    if task == "counting":
+        return Description((Group(2 + int(rng.random() * 4), two[0], color() if rng.random() < 0.5 else None),))
+    if task == "colors":
+        return Description((Group(1, two[0], color()),))
+    if task == "position":
+        return Description((Group(1, two[0]), Group(1, two[1])), relation)
+    if task == "color_attr":
+        return Description((Group(1, two[0], color()), Group(1, two[1], color())))
+    if task == "texture":
+        first = Group(1, two[0], color() if rng.random() < 0.5 else None, _pick(rng, TEXTURES[1:]))
+        if rng.random() < 0.5:
+            return Description((first,))
+        return Description((first, Group(1, two[1], None, _pick(rng, TEXTURES))))
+    if rng.random() < 0.4:  # complex, of three coloured objects
+        third = _pick(rng, [s for s in SHAPES if s not in two])
+        return Description(tuple(Group(1, shape, color()) for shape in (*two, third)))
+    groups = []
+    for shape in two:  # complex, of two objects with a relation and one more attribute each
+        extra = rng.random()
+        texture = _pick(rng, TEXTURES[1:]) if extra < 0.3 else None
+        size = _pick(rng, tuple(SIZES)) if 0.3 <= extra < 0.6 else None
+        groups.append(Group(1, shape, color(), texture, size))
+    return Description(tuple(groups), relation)
+
+
+def place_key(relation: str, first: str, second: str) -> tuple[str, str, str]:
+    """The picture behind a relation: (axis, left or upper shape, right or lower shape)."""
+    axis = "across" if relation in ("left of", "right of") else "down"
+    return (axis, first, second) if relation in ("left of", "above") else (axis, second, first)
+
+
+def held_out(description: Description) -> bool:
+    """True if the prompt says something that training never shows."""
+    groups = description.groups
+    if any((g.shape, g.color) in HELD_OUT_COLORS or (g.shape, g.texture) in HELD_OUT_TEXTURES for g in groups):
+        return True
+    relation = description.relation
+    return relation is not None and place_key(relation, groups[0].shape, groups[1].shape) in HELD_OUT_PLACES
+
+
+def _fill_in(description: Description, rng, novel: bool) -> list[Object] | None:
+    """Give every object what the prompt leaves open, and a place; None where this draw has no room for it."""
+    wanted = [(i, g) for i, g in enumerate(description.groups) for _ in range(g.count)]
+    colors = {}  # the objects of one group share what the prompt leaves open, as in "three circles"
+    placed: list[Object] = []
+    for i, g in wanted:
+        free = [c for c in COLORS if novel or (g.shape, c) not in HELD_OUT_COLORS]
+        color = g.color or colors.setdefault(i, _pick(rng, free))
+        texture = g.texture or "solid"
+        large = rng.random() < 0.7 if len(wanted) < 3 else False
+        size = g.size or ("large" if texture != "solid" or large else "small")  # textures need room to be seen
+        edge = 16 if size == "large" else 12
+        spot = range(edge, 64 - edge + 1, LATTICE)
+        for _ in range(40):
+            new = Object(g.shape, color, texture, size, _pick(rng, spot), _pick(rng, spot))
+            if all(max(abs(new.x - o.x), abs(new.y - o.y)) >= SIZES[o.size] + SIZES[size] + 2 for o in placed):
+                placed.append(new)
+                break
+        else:
+            return None
+    if description.relation and not _stands(placed[0], placed[1], description.relation):
+        return None
+    return placed
+
+
+def _stands(a: Object, b: Object, relation: str) -> bool:
+    """A relation that nobody would dispute: clear of each other along its axis, and more along it than across."""
+    dx, dy = b.x - a.x, b.y - a.y
+    along, across = {"left of": (dx, dy), "right of": (-dx, dy), "above": (dy, dx), "below": (-dy, dx)}[relation]
+    return along >= SIZES[a.size] + SIZES[b.size] + 2 and abs(across) <= along / 2
+
+
+def _scene(task: str, split: str, seed: int, index: int) -> Scene:
+    rng = random.Random(f"{task}/{split}/{seed}/{index}")
+    novel = split == "test" and index % 2 == 1  # the odd half of the test split says something never trained on
+    can_be_novel = task not in ("single_object", "two_object")
+    for _ in range(10_000):
+        description = _draw_description(task, rng)
+        if held_out(description) != (novel and can_be_novel):
+            continue
+        for _ in range(60):
+            objects = _fill_in(description, rng, novel)
+            if objects is not None:
+                return Scene(tuple(objects), describe(description), task)
+    raise RuntimeError(f"no scene for {task}/{split}/{seed}/{index}")
+
+
+def sample(task: str, n: int, split: str = "train", seed: int = 0, first: int = 0) -> list[Scene]:
+    """Scenes `first` to `first + n - 1` of a task ("all" cycles through the tasks).
+
+    Scene i is a function of (task, split, seed, i) alone.  `split` is "train", "validation" (fresh draws from what
+    training shows) or "test" (every second scene has a pairing that training never shows, where its task can).
+    Raises ValueError for an unknown task or split.
+    """
+    if task != "all" and task not in TASKS:
+        near = difflib.get_close_matches(task, TASKS, n=1, cutoff=0.0)[0]
+        raise ValueError(f'unknown task "{task}"; did you mean "{near}"? known: {", ".join(TASKS)} and "all"')
+    if split not in ("train", "validation", "test"):
+        raise ValueError(f'unknown split "{split}"; known: train, validation, test')
+    if n < 0 or first < 0:
+        raise ValueError(f"n and first count scenes and cannot be negative; got n={n}, first={first}")
+    if task == "all":
+        return [_scene(TASKS[i % 8], split, seed, i // 8) for i in range(first, first + n)]
+    return [_scene(task, split, seed, i) for i in range(first, first + n)]
+
+
+def prompts(task: str, n: int, split: str = "test", seed: int = 0) -> list[str]:
+    """The prompts of `sample(task, n, split, seed)`."""
+    return [scene.prompt for scene in sample(task, n, split, seed)]
+
+
+# ---- rendering -----------------------------------------------------------------------------------------------------
+# Signed distances in units of the object's radius, negative inside, y downwards (formulas after Inigo Quilez).
+
+
+def _polygon(x, y, corners):
+    """Signed distance to a closed polygon given by its corners."""
+    distance = torch.full_like(x, float("inf"))
+    sign = torch.ones_like(x)
+    for (ax, ay), (bx, by) in zip(corners, corners[-1:] + corners[:-1]):
+        ex, ey, wx, wy = bx - ax, by - ay, x - ax, y - ay
+        t = ((wx * ex + wy * ey) / (ex * ex + ey * ey)).clamp(0, 1)
+        distance = torch.minimum(distance, (wx - ex * t) ** 2 + (wy - ey * t) ** 2)
+        above, below, left = y >= ay, y < by, ex * wy > ey * wx
+        sign = torch.where((above & below & left) | (~above & ~below & ~left), -sign, sign)
+    return sign * distance.sqrt()
+
+
+def _box(x, y, half_width, half_height):
+    dx, dy = x.abs() - half_width, y.abs() - half_height
+    return torch.hypot(dx.clamp(min=0), dy.clamp(min=0)) + torch.maximum(dx, dy).clamp(max=0)
+
+
+def _heart(x, y):
+    x, y = x.abs(), 0.56 - y / 1.75  # the tip at y = 0, the lobes above
+    x = x / 1.75
+    lobe = torch.hypot(x - 0.25, y - 0.75) - 0.3536
+    side = torch.minimum(x**2 + (y - 1) ** 2, (x - 0.5 * (x + y).clamp(min=0)) ** 2 + (y - 0.5 * (x + y).clamp(min=0)) ** 2)
+    return 1.75 * torch.where(x + y > 1, lobe, side.sqrt() * torch.sign(x - y))
+
+
+STAR = [(r * math.sin(a * math.pi / 5), -r * math.cos(a * math.pi / 5)) for a, r in enumerate([1.05, 0.45] * 5)]
+SIGNED_DISTANCE = {
+    "circle": lambda x, y: torch.hypot(x, y) - 0.92,
+    "square": lambda x, y: _box(x, y, 0.82, 0.82),
+    "triangle": lambda x, y: _polygon(x, y, [(0.0, -0.95), (0.98, 0.78), (-0.98, 0.78)]),
+    "diamond": lambda x, y: _polygon(x, y, [(0.0, -1.05), (0.8, 0.0), (0.0, 1.05), (-0.8, 0.0)]),
+    "star": lambda x, y: _polygon(x, y, STAR),
+    "cross": lambda x, y: torch.minimum(_box(x, y, 0.98, 0.33), _box(x, y, 0.33, 0.98)),
+    "ring": lambda x, y: (torch.hypot(x, y) - 0.70).abs() - 0.25,
+    "heart": _heart,
+}
+
+
+def _paleness(texture: str, x, y):
+    """How much of the pale tint a pixel takes, 0 to 1; x and y in pixels of a 64-pixel picture from the centre."""
+    if texture == "striped":  # horizontal stripes, eight pixels apart
+        return (1.5 - 4 * (y / 8 - torch.round(y / 8)).abs() * 2 + 0.5).clamp(0, 1)
+    if texture == "dotted":  # round dots on a square grid of six pixels
+        from_dot = torch.hypot(x - 6 * torch.round(x / 6), y - 6 * torch.round(y / 6))
+        return (1.8 - from_dot + 0.5).clamp(0, 1)
+    return torch.zeros_like(x)
+
+
+def render(scenes: list[Scene], size: int = 64) -> torch.Tensor:
+    """Paint scenes: (B, 3, size, size) in [0, 1], float32; `size` in pixels, 64 as trained on.
+
+    Each object covers a pixel by its signed distance to the pixel's centre (a one-pixel antialiased edge); objects of
+    a scene never overlap, so they are added in any order.
+    """
+    if not isinstance(size, int) or size < 8:
+        raise ValueError(f"a picture is at least 8 pixels wide; got size={size}")
+    unit = 64 / size
+    axis = (torch.arange(size, dtype=torch.float32) + 0.5) * unit  # pixel centres in units of a 64-pixel picture
+    ground = torch.tensor(GROUND)
+    canvas = ground.view(1, 3, 1, 1).repeat(len(scenes), 1, size, size)
+    kinds: dict[tuple[str, str], list] = {}
+    for row, scene in enumerate(scenes):
+        for o in scene.objects:
+            kinds.setdefault((o.shape, o.texture), []).append((row, o.x, o.y, SIZES[o.size], *COLORS[o.color]))
+    for (shape, texture), entries in kinds.items():
+        table = torch.tensor(entries)  # (N, 7): row, x, y, radius, red, green, blue
+        x = axis.view(1, 1, -1) - table[:, 1].view(-1, 1, 1)  # (N, 1, size)
+        y = axis.view(1, -1, 1) - table[:, 2].view(-1, 1, 1)  # (N, size, 1)
+        radius = table[:, 3].view(-1, 1, 1)
+        x, y = torch.broadcast_tensors(x, y)
+        cover = (0.5 - SIGNED_DISTANCE[shape](x / radius, y / radius) * radius / unit).clamp(0, 1)[:, None]
+        color = table[:, 4:].view(-1, 3, 1, 1)
+        pale = 0.35 * color + 0.65  # the tint of stripes and dots
+        paint = torch.lerp(color, pale, _paleness(texture, x, y)[:, None])
+        canvas.index_add_(0, table[:, 0].long(), cover * (paint - ground.view(1, 3, 1, 1)))
+    return canvas.clamp(0, 1)
