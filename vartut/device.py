@@ -1,0 +1,32 @@
+"""Where and in what precision things run: the one place that decides."""
+
+import os
+
+import torch
+
+
+def device() -> torch.device:
+    """CUDA if there is a GPU, else the CPU; VARTUT_DEVICE overrides it ("cpu", "cuda", "cuda:1", "mps")."""
+    wanted = os.environ.get("VARTUT_DEVICE")
+    if wanted:
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def training_dtype(where: torch.device) -> torch.dtype:
+    """bfloat16 where matrix products gain from it (CUDA from Ampere on, CPUs with AVX512-BF16 or AMX), else float32."""
+    if where.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(where)[0] >= 8 else torch.float32
+    if where.type == "cpu" and fast_bf16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def fast_bf16() -> bool:
+    """True if this CPU multiplies bfloat16 matrices in hardware; read from /proc/cpuinfo, False where there is none."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next((line for line in file if line.startswith("flags")), "").split()
+    except FileNotFoundError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -1,0 +1,17 @@
+"""The published models, slim: VAR (arXiv 2404.02905) and Infinity (arXiv 2412.04431), in plain PyTorch.
+
+- `vqvae.py`: the convolutional encoder and decoder that both tokenizers share
+- `blocks.py`: attention, feed-forward and adaptive norm, with keys and values kept per scale
+- `var.py`, `infinity.py`: tokenizer and transformer of each, as functions of one scale
+- `loading.py`: the authors' checkpoints into these modules, strictly by name and in little memory
+- `files.py`: where the checkpoints come from, under which licence, and what to do offline
+- `text.py`: Infinity's text features, computed or read from a file
+
+Both models are driven by the same five calls, one scale at a time, so that a search can stop, look and fork between:
+
+    condition = model.encode(...)                                # once per distinct prompt
+    latent = tokenizer.empty(rows)                               # (R, C, S, S), zeros
+    step = model.step(k, latent, condition, prompt, past)        # logits of scale k, and its keys and values
+    latent = tokenizer.add(k, latent, tokens)                    # after drawing the tokens of scale k
+    images = tokenizer.decode(latent)                            # (R, 3, H, W) in [0, 1], at any k
+"""

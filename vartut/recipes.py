@@ -1,0 +1,85 @@
+"""A recipe per model: its data, its loss, its optimizers and its evaluation.  `vartut.train` runs them."""
+
+import torch
+from torch.nn import functional as F
+
+from . import world
+from .device import training_dtype
+
+
+def generator(seed: int, step: int) -> torch.Generator:
+    """The random stream of one training step: a function of seed and step, so that runs resume exactly."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+def pictures(step: int, batch: int, seed: int, where) -> tuple[torch.Tensor, list[str]]:
+    """The training batch of a step: fresh scenes of all tasks, (B, 3, 64, 64) in [0, 1], and their prompts."""
+    scenes = world.sample("all", batch, "train", seed, first=step * batch)
+    return world.render(scenes).to(where), [scene.prompt for scene in scenes]
+
+
+class TokenizerRecipe:
+    """Autoencoding with a squared error that counts the objects' pixels five-fold: most of a picture is ground."""
+
+    def __init__(self, model, where, seed=0, batch=64, lr=1.5e-3):
+        self.name = "tokenizer-bits" if model.bitwise else "tokenizer"
+        self.model, self.where, self.seed, self.batch = model.to(where), where, seed, batch
+        self.optimizers = [torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.01)]
+
+    def loss(self, step):
+        """The loss of one step and what to log of it."""
+        model, draws = self.model, generator(self.seed, step)
+        images, _ = pictures(step, self.batch, self.seed, self.where)
+        with torch.autocast(self.where.type, training_dtype(self.where)):
+            f = model.encoder(2 * images - 1)
+        f = f.float()
+        tokens, sums, vectors = model.quantize(f)
+        if not model.bitwise:
+            model.quantizer.learn(
+                torch.cat([v.flatten(0, 1) for v in vectors]).detach(), torch.cat([t.flatten() for t in tokens]), draws
+            )
+        # The quantizer has no gradient: the decoder's goes straight through to f (straight-through estimator).
+        # Every eighth picture is decoded from a prefix of the scales, so that previews are pictures too.
+        stack = torch.stack(sums)  # (K, B, C, 8, 8)
+        last = torch.full((len(images),), len(sums) - 1)
+        last[::8] = torch.randint(len(sums), last[::8].shape, generator=draws)
+        chosen = stack[last, torch.arange(len(images))]
+        through = f + (chosen - f).detach()
+        with torch.autocast(self.where.type, training_dtype(self.where)):
+            output = model.decoder(through)
+        output = output.float() * 0.5 + 0.5
+        weight = 1 + 4 * ((images - images.new_tensor(world.GROUND).view(1, 3, 1, 1)).abs().amax(1, keepdim=True) > 0.05)
+        error = weight * ((output - images).square() + 0.1 * (output - images).abs())
+        commitment = (f - stack.detach()).square().mean()  # pulls f to the codes
+        growth = (stack - f.detach()).square().mean()  # trains phi to grow codes to what was left
+        loss = error.mean() + 0.1 * commitment + 0.1 * growth
+        metrics = {"error": (output - images)[last == len(sums) - 1].square().mean(), "growth": growth}
+        if model.bitwise:  # keep every bit undecided over the batch, or bits die
+            soft = torch.cat([torch.tanh(4 * F.normalize(v, dim=-1)).flatten(0, 1) for v in vectors])
+            loss = loss + 0.05 * soft.mean(0).square().mean()
+        return loss, metrics
+
+    @torch.no_grad()
+    def evaluate(self):
+        """Squared error and code usage per scale on validation pictures."""
+        images = world.render(world.sample("all", 512, "validation")).to(self.where)
+        tokens = self.model.encode(images)
+        error = (self.model.preview(tokens) - images).square().mean().item()
+        return {"error": round(error, 5), "usage": [round(u, 3) for u in usage(self.model, tokens)]}
+
+
+def usage(tokenizer, tokens) -> list[float]:
+    """How many codes are in use per scale: the perplexity of the code counts over the number of codes, in (0, 1].
+
+    For bits, the mean entropy of a bit over its position in the code, in bits.
+    """
+    shares = []
+    for t in tokens:
+        if tokenizer.bitwise:
+            p = t.flatten(0, 1).float().mean(0).clamp(1e-6, 1 - 1e-6)  # (d,)
+            shares.append(float(-(p * p.log2() + (1 - p) * (1 - p).log2()).mean()))
+        else:
+            p = torch.bincount(t.flatten(), minlength=tokenizer.quantizer.codes).float()
+            p = p / p.sum()
+            shares.append(float(torch.exp(-(p * p.clamp(min=1e-12).log()).sum()) / tokenizer.quantizer.codes))
+    return shares
