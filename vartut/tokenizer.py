@@ -204,6 +204,15 @@ class Tokenizer(nn.Module):
         """Pictures (B, 3, 64, 64) in [0, 1] of latents (B, C, 8, 8)."""
         return (self.decoder(latent) * 0.5 + 0.5).clamp(0, 1)
 
+    def decode_flops(self) -> int:
+        """Floating-point operations of decoding one latent: its convolutions, a multiply-add counted as two."""
+        side, flops = self.side, 0
+        for layer in self.decoder:
+            if isinstance(layer, nn.PixelShuffle):
+                side *= layer.upscale_factor
+            flops += sum(2 * side**2 * m.weight.numel() for m in layer.modules() if isinstance(m, nn.Conv2d))
+        return flops
+
     def preview(self, tokens: list[torch.Tensor]) -> torch.Tensor:
         """The picture so far: decode any prefix of the scales; with all of them, the reconstruction."""
         return self.decode(self.latent(tokens))

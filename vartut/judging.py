@@ -1,0 +1,378 @@
+"""The judge: finds the objects of a picture from its pixels alone and says whether a prompt is true of it.
+
+It works by synthesis.  The ground is subtracted, what stands out is split into connected components, and each
+component is compared with rendered templates of every shape, size, texture and colour, sharp and blurred, at every
+shift near its centre.  The likeness is the Tanimoto coefficient of the two difference pictures R and T,
+
+    fit = <R, T> / (|R|^2 + |T|^2 - <R, T>),
+
+which for black-and-white masks is the intersection over the union.  A component that one template explains badly is
+tried as several touching objects (greedy matching pursuit); what then still fits badly is reported with shape None.
+
+Whether the prompt holds follows GenEval (arXiv 2310.11513, evaluation/evaluate_images.py):
+
+- a number word means exactly so many: one more fails;
+- an article means at least one: another object that nobody asked for does not fail the prompt, as in GenEval, whose
+  prompts exclude nothing but the (n+1)-th object of a counted class;
+- all that is said of an object must hold of one and the same object, and one object fills one role;
+- a relation needs an offset of more than .1 of the two sizes, and what exceeds that margin must be more than .5 of
+  the whole offset.
+
+GenEval looks only at the most confident detections; here any choice of objects that makes the prompt true will do.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
+
+from vartut import world
+
+SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
+CLEAR = 0.60  # a component that fits no template better than this has no clear shape
+SPLIT_BELOW = 0.86  # a component that fits one template worse than this is tried as several touching objects
+BLURS = (0.0, 1.0, 1.8)  # pixels: the templates are compared sharp and blurred
+HALF = 16  # templates are 32 x 32 pixels
+PAD = 24  # a margin around the picture, so that every window lies inside
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object found in a picture.  shape is None where it is unclear; x and y are the centre in pixels of the
+    64-pixel picture, y growing downwards; fit, 0 to 1, is the likeness to the template of this object."""
+
+    shape: str | None
+    color: str
+    texture: str
+    size: str
+    x: float
+    y: float
+    fit: float
+
+    def __str__(self):
+        texture = "" if self.texture == "solid" else self.texture + " "
+        return f"{self.size} {texture}{self.color} {self.shape or 'thing of no clear shape'}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge says of one picture and one prompt; `judge` explains the fields."""
+
+    correct: bool
+    grade: float
+    found: tuple[Found, ...]
+    reason: str
+
+
+def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
+    """Judge pictures (B, 3, 64, 64), values in [0, 1], against one prompt each.
+
+    Every verdict has
+    - correct: whether the prompt holds by GenEval's rules (see the module's text);
+    - grade, 0 to 1: over the best assignment of found to described objects, the share of the prompt's facts that hold
+      (each object's shape; its colour, texture and size where named; the relation; each number word), less .2 for
+      every surplus or missing object.  It is 1 exactly if the prompt holds and nothing else is in the picture;
+    - found: the objects, left to right;
+    - reason: in words, why the prompt holds or fails.
+
+    Raises ValueError for pictures of a wrong shape or range, for a wrong number of prompts, and for a prompt outside
+    the grammar.
+    """
+    if isinstance(prompts, str):
+        raise ValueError(f'prompts is a list with one prompt per picture; write ["{prompts}"]')
+    described = [world.parse(prompt) for prompt in prompts]
+    pictures = find(images)
+    if len(pictures) != len(described):
+        raise ValueError(f"one prompt per picture: got {len(pictures)} pictures and {len(described)} prompts")
+    return [_verdict(found, description) for found, description in zip(pictures, described)]
+
+
+def find(images: torch.Tensor) -> list[tuple[Found, ...]]:
+    """The objects of every picture of a batch (B, 3, 64, 64) in [0, 1], left to right; raises like `judge`."""
+    if not isinstance(images, torch.Tensor) or images.ndim != 4 or tuple(images.shape[1:]) != (3, 64, 64):
+        got = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
+        raise ValueError(f"the judge reads a tensor of pictures (B, 3, 64, 64); got {got}")
+    if not images.is_floating_point():
+        raise ValueError(f"the judge reads floating point pictures in [0, 1]; got {images.dtype}: divide by 255")
+    images = images.detach().to("cpu", torch.float32)
+    if not torch.isfinite(images).all():
+        raise ValueError("the pictures hold NaN or infinite values; the judge reads values in [0, 1]")
+    if len(images) and (images.min() < -1e-3 or images.max() > 1 + 1e-3):
+        low, high = images.min().item(), images.max().item()
+        raise ValueError(f"the judge reads values in [0, 1]; these go from {low:.3g} to {high:.3g}: clamp or rescale")
+    return [found for chunk in images.split(32) for found in _find(chunk)]
+
+
+# ---- templates -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Templates:
+    """All templates, factored: picture = mask x (colour - ground) + pale mask x .65 (1 - colour)."""
+
+    kinds: tuple  # K of (shape, size, blur)
+    masks: torch.Tensor  # (1024, K * 3): the silhouette, and its striped and dotted pale parts
+    color: torch.Tensor  # (3, 8): colour - ground
+    pale: torch.Tensor  # (3, 8): what the pale tint adds
+    energy: torch.Tensor  # (K, 3, 8): |T|^2 of every kind, texture and colour
+
+    def picture(self, k: int, t: int, c: int) -> torch.Tensor:
+        masks = self.masks.view(2 * HALF, 2 * HALF, -1, 3)[:, :, k]
+        shown = masks[..., 0] * self.color[:, c, None, None]
+        return shown if t == 0 else shown + masks[..., t] * self.pale[:, c, None, None]
+
+
+@cache
+def _templates() -> _Templates:
+    """Render every silhouette once, and read the masks off the pictures of black objects."""
+    ground, black = world.GROUND[0], world.COLORS["black"][0]
+    kinds, masks = [], []
+    for shape, size in itertools.product(world.SHAPES, world.SIZES):
+        scenes = [
+            world.Scene((world.Object(shape, "black", texture, size, 32, 32),), "", "") for texture in world.TEXTURES
+        ]
+        solid, *textured = world.render(scenes)[:, 0, 32 - HALF : 32 + HALF, 32 - HALF : 32 + HALF].numpy()
+        parts = [(ground - solid) / (ground - black)] + [(p - solid) / (0.65 * (1 - black)) for p in textured]
+        for blur in BLURS:
+            kinds.append((shape, size, blur))
+            masks.append(np.stack([ndimage.gaussian_filter(part, blur) if blur else part for part in parts], -1))
+    stacked = torch.from_numpy(np.stack(masks, 2)).float().reshape(4 * HALF * HALF, -1, 3)  # (1024, K, 3)
+    color = torch.tensor([*world.COLORS.values()]).T  # (3, 8)
+    pale = 0.65 * (1 - color)
+    color = color - torch.tensor(world.GROUND)[:, None]
+    s, p = stacked[:, :, :1], stacked.clone()
+    p[:, :, 0] = 0
+    energy = (s * s).sum(0)[..., None] * (color**2).sum(0) + (p * p).sum(0)[..., None] * (pale**2).sum(0)
+    energy = energy + 2 * (s * p).sum(0)[..., None] * (color * pale).sum(0)
+    return _Templates(tuple(kinds), stacked.reshape(4 * HALF * HALF, -1).contiguous(), color, pale, energy)
+
+
+def _overlap(rest: torch.Tensor, rows, ys, xs) -> torch.Tensor:
+    """<R, T> for all templates centred at (ys, xs) of pictures `rows` of rest (N, 3, H, W): (M, K, 3, 8)."""
+    bank = _templates()
+    step = torch.arange(2 * HALF) - HALF
+    row, y, x = torch.as_tensor(rows)[:, None, None], torch.as_tensor(ys)[:, None, None], torch.as_tensor(xs)[:, None, None]
+    windows = rest.permute(0, 2, 3, 1)[row, y + step[:, None], x + step]  # (M, 32, 32, 3)
+    corr = windows.reshape(len(windows), -1, 3).transpose(1, 2).reshape(-1, 4 * HALF * HALF) @ bank.masks
+    corr = corr.view(len(windows), 3, -1, 3)  # (M, channel, K, mask)
+    overlap = torch.einsum("mhk,hc->mkc", corr[..., 0], bank.color)[:, :, None].repeat(1, 1, 3, 1)
+    overlap[:, :, 1:] += torch.einsum("mhkt,hc->mktc", corr[..., 1:], bank.pale)
+    return overlap
+
+
+# ---- finding objects -----------------------------------------------------------------------------------------------
+
+
+def _components(images: torch.Tensor):
+    """Split what stands out from the ground: (N, 3, 112, 112) pictures of one component each, and their rows."""
+    away = (images - torch.tensor(world.GROUND).view(1, 3, 1, 1)).numpy()
+    curve = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6  # of standard deviation one on white noise
+    noise = np.median(np.abs(ndimage.convolve(away, curve[None, None])), axis=(1, 2, 3)) / 0.6745
+    seen = away.copy()
+    for i in np.flatnonzero(noise > 0.02):  # smooth noisy pictures, for finding the components only
+        seen[i] = ndimage.gaussian_filter(away[i], (0, 1.0, 1.0))
+    distance = np.sqrt((seen**2).sum(1))  # (B, 64, 64)
+    level = np.maximum(0.09, 0.2 * ndimage.maximum_filter(distance, (1, 7, 7)))
+    labels, count = ndimage.label(distance > level, np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3]))
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    keep = [i for i in range(1, count + 1) if areas[i] >= SPECK]
+    wide = np.where(labels > 0, labels, ndimage.maximum_filter(labels, (1, 5, 5)))  # two pixels more for soft edges
+    boxes = ndimage.find_objects(labels)
+    rows = [boxes[i - 1][0].start for i in keep]
+    parts = torch.zeros(len(keep), 3, 64 + 2 * PAD, 64 + 2 * PAD)
+    for n, (i, row) in enumerate(zip(keep, rows)):
+        parts[n, :, PAD:-PAD, PAD:-PAD] = torch.from_numpy(away[row] * (wide[row] == i))
+    return parts, rows
+
+
+def _shifts(ys, xs, reach: int, step: int):
+    """Positions around each of the N centres: rows, ys, xs of length N * P, and P."""
+    moves = torch.arange(-reach, reach + 1, step)
+    dy, dx = (m.reshape(-1) for m in torch.meshgrid(moves, moves, indexing="ij"))
+    rows = torch.arange(len(ys)).repeat_interleave(len(dy))
+    return rows, (ys[:, None] + dy).reshape(-1), (xs[:, None] + dx).reshape(-1), len(dy)
+
+
+def _fit(parts: torch.Tensor):
+    """The best single template of every component: list of (fit, y, x, k, t, c)."""
+    energy = (parts**2).sum((1, 2, 3))  # (N,)
+    weight = (parts**2).sum(1)
+    axis = torch.arange(parts.shape[-1]) + 0.5
+    ys = ((weight.sum(2) * axis).sum(1) / energy).round().long()
+    xs = ((weight.sum(1) * axis).sum(1) / energy).round().long()
+    best = None
+    for reach, step in ((4, 2), (1, 1)):
+        rows, y, x, p = _shifts(ys, xs, reach, step)
+        overlap = _overlap(parts, rows, y, x)
+        fit = overlap / (energy[rows].view(-1, 1, 1, 1) + _templates().energy - overlap)
+        value, index = fit.view(len(parts), -1).max(1)
+        place = torch.arange(len(parts)) * p + index // fit[0].numel()
+        best, ys, xs = index % fit[0].numel(), y[place], x[place]
+    k, t, c = (best // 24).tolist(), (best // 8 % 3).tolist(), (best % 8).tolist()
+    return list(zip(value.tolist(), ys.tolist(), xs.tolist(), k, t, c))
+
+
+def _paste(part: torch.Tensor, match, sign: float):
+    _, y, x, *kind = match
+    part[:, y - HALF : y + HALF, x - HALF : x + HALF] += sign * _templates().picture(*kind)
+
+
+def _pursue(rest: torch.Tensor, ys, xs):
+    """The template at one of these places that takes most from what is left (3, H, W), or None."""
+    energy = _templates().energy
+    overlap = _overlap(rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
+    gain = 2 * overlap - energy  # by how much |rest|^2 falls
+    score = gain * gain.clamp(min=0) / energy  # a good likeness before a large one
+    index = int(score.argmax())
+    place, kind = divmod(index, energy.numel())
+    if score.view(-1)[index] < 0.1 * energy.view(-1)[kind]:
+        return None
+    return (0.0, int(ys[place]), int(xs[place]), kind // 24, kind // 8 % 3, kind % 8)
+
+
+def _split(part: torch.Tensor):
+    """Explain one component by several templates: list of (fit, y, x, k, t, c), and the likeness of them all."""
+    rest, found = part.clone(), []
+    for _ in range(6):
+        ys, xs = torch.nonzero((rest**2).sum(0) > 0.01, as_tuple=True)
+        if len(ys) < SPECK:
+            break
+        grid = torch.cartesian_prod(
+            torch.arange(int(ys.min()) + 4, max(int(ys.max()) - 3, int(ys.min()) + 5), 2),
+            torch.arange(int(xs.min()) + 4, max(int(xs.max()) - 3, int(xs.min()) + 5), 2),
+        )
+        match = _pursue(rest, grid[:, 0].clamp(HALF, 111 - HALF), grid[:, 1].clamp(HALF, 111 - HALF))
+        if match is None:
+            break
+        _paste(rest, match, -1)
+        found.append(match)
+        for i, old in enumerate(found):  # every object again, given the others
+            _paste(rest, old, 1)
+            _, y, x, _ = _shifts(torch.tensor([old[1]]), torch.tensor([old[2]]), 2, 1)
+            found[i] = _pursue(rest, y.clamp(HALF, 111 - HALF), x.clamp(HALF, 111 - HALF)) or old
+            _paste(rest, found[i], -1)
+    whole = part - rest
+    overlap = (part * whole).sum()
+    total = (overlap / ((part**2).sum() + (whole**2).sum() - overlap).clamp(min=1e-9)).item()
+    for i, match in enumerate(found):  # the likeness of each, where it stands
+        _paste(rest, match, 1)
+        _, y, x, *kind = match
+        shown = _templates().picture(*kind)
+        near = torch.from_numpy(ndimage.binary_dilation((shown**2).sum(0).numpy() > 1e-3, iterations=2))
+        own = rest[:, y - HALF : y + HALF, x - HALF : x + HALF] * near
+        overlap = (own * shown).sum()
+        found[i] = ((overlap / ((own**2).sum() + (shown**2).sum() - overlap)).item(), y, x, *kind)
+        _paste(rest, match, -1)
+    return found, total
+
+
+def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
+    parts, rows = _components(images)
+    pictures = [[] for _ in images]
+    if len(parts) == 0:
+        return [() for _ in images]
+    bank = _templates()
+    for part, row, match in zip(parts, rows, _fit(parts)):
+        matches = [match]
+        if match[0] < SPLIT_BELOW:
+            several, total = _split(part)
+            if len(several) > 1 and total > match[0] + 0.05:
+                matches = several
+        for fit, y, x, k, t, c in matches:
+            shape, size, _ = bank.kinds[k]
+            shape = shape if fit >= CLEAR else None
+            names = (shape, tuple(world.COLORS)[c], world.TEXTURES[t], size)
+            pictures[row].append(Found(*names, float(x - PAD), float(y - PAD), fit))
+    return [tuple(sorted(found, key=lambda o: (o.x, o.y))) for found in pictures]
+
+
+# ---- the verdict ---------------------------------------------------------------------------------------------------
+
+
+def stands(a, b, relation: str) -> bool:
+    """GenEval's rule for "a relation b", from centres and sizes: an offset of more than .1 of the two sizes, of which
+    what exceeds that margin is more than .5 of the whole offset."""
+    margin = 0.1 * 2 * (world.SIZES[a.size] + world.SIZES[b.size])
+    offset = np.array([a.x - b.x, a.y - b.y])
+    if not offset.any():
+        return False
+    x, y = np.sign(offset) * np.maximum(np.abs(offset) - margin, 0) / np.linalg.norm(offset)
+    return {"left of": x < -0.5, "right of": x > 0.5, "above": y < -0.5, "below": y > 0.5}[relation]
+
+
+def _facts(group: world.Group, o: Found) -> list[bool]:
+    """Which of the things said of an object hold of this one; its shape first."""
+    said = [(group.shape, o.shape), (group.color, o.color), (group.texture, o.texture), (group.size, o.size)]
+    return [wanted == got for wanted, got in said if wanted]
+
+
+def _fits(group: world.Group, o: Found) -> bool:
+    return all(_facts(group, o))
+
+
+def _fill(groups, found, relation, taken=()) -> bool:
+    """True if distinct objects fill all roles, in the right places, and none is left over that a number forbids."""
+    if len(taken) == len(groups):
+        if relation and not all(stands(found[i], found[j], relation) for i in taken[0] for j in taken[1]):
+            return False
+        used = set(itertools.chain(*taken))
+        left = [o for i, o in enumerate(found) if i not in used]
+        return not any(g.count > 1 and _fits(g, o) for g in groups for o in left)
+    used, group = set(itertools.chain(*taken)), groups[len(taken)]
+    free = [i for i, o in enumerate(found) if i not in used and _fits(group, o)]
+    return any(_fill(groups, found, relation, (*taken, c)) for c in itertools.combinations(free, group.count))
+
+
+def _grade(description: world.Description, found) -> float:
+    """The graded oracle, 0 to 1; see `judge`."""
+    groups, relation = description.groups, description.relation
+    roles = [g for g in groups for _ in range(g.count)]
+    holds = np.array([[sum(_facts(g, o)) for o in found] for g in roles], dtype=float).reshape(len(roles), len(found))
+    numbers = [g for g in groups if g.count > 1]
+    facts = sum(1 + sum(bool(w) for w in (g.color, g.texture, g.size)) for g in roles) + len(numbers) + bool(relation)
+    exact = sum(sum(o.shape == g.shape for o in found) == sum(h.count for h in groups if h.shape == g.shape) for g in numbers)
+    if relation and len(roles) == 2:  # every pair may be the best one
+        pairs = itertools.permutations(range(len(found)), 2)
+        best = max((holds[0, i] + holds[1, j] + stands(found[i], found[j], relation) for i, j in pairs), default=0)
+        best = max([best, *holds.ravel()])
+    else:
+        best, rows = 0, linear_sum_assignment(holds, maximize=True)
+        best = holds[rows].sum()
+        if relation:
+            place = dict(zip(*(r.tolist() for r in rows)))
+            first, second = range(groups[0].count), range(groups[0].count, len(roles))
+            pairs = [(place.get(i), place.get(j)) for i in first for j in second]
+            best += all(None not in p and stands(found[p[0]], found[p[1]], relation) for p in pairs)
+    return float(max(0.0, (best + exact) / facts - 0.2 * abs(len(found) - len(roles))))
+
+
+def _reason(description: world.Description, found) -> str:
+    """The first thing that fails, in words."""
+    seen = "found " + (", ".join(world_article(str(o)) for o in found) or "nothing")
+    for group in description.groups:
+        phrase = world.describe(world.Description((group,)))
+        n = sum(_fits(group, o) for o in found)
+        if n < group.count or (n > group.count > 1):
+            asked = f"{phrase}: {n} of {group.count}" if group.count > 1 else f"no {phrase.split(' ', 1)[1]}"
+            return f"{asked}; {seen}"
+    if description.relation:
+        return f"nothing stands {description.relation} as asked; {seen}"
+    return f"one object cannot fill two roles; {seen}"
+
+
+def world_article(noun: str) -> str:
+    return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+
+def _verdict(found, description: world.Description) -> Verdict:
+    correct = _fill(description.groups, found, description.relation)
+    surplus = len(found) - sum(g.count for g in description.groups)
+    if correct:
+        reason = "all of it holds" + (f", beside {surplus} more than asked" if surplus else "")
+    else:
+        reason = _reason(description, found)
+    return Verdict(correct, _grade(description, found), found, reason)

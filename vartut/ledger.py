@@ -1,0 +1,102 @@
+"""What a run really cost, in four currencies: NFE, tokens, FLOPs and seconds.
+
+A ledger belongs to a run, never to a state: whoever triggers a forward pass pays for it, once.  It is append-only.
+One NFE is one guided evaluation of one row at one step (two passes where there is an unconditional branch).  Beside
+what ran stands the paper's convention (arXiv 2510.16751), which charges every child one NFE at every step, as if no
+forward pass were ever shared between siblings or remembered.
+"""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cost: where it arose (`phase`), what ran (`what`) and how much of each currency."""
+
+    phase: str
+    what: str  # "text", "transformer", "decoder", "verifier", "draw"
+    nfe: int = 0  # guided evaluations of one row
+    passes: int = 0  # network passes of one row: two an NFE with guidance
+    tokens: int = 0  # image tokens through the network, one branch counted
+    flops: float = 0.0
+    calls: int = 0  # pictures decoded or verified
+    seconds: float = 0.0
+    paper_nfe: int = 0  # children drawn: the paper's count
+
+
+NUMBERS = tuple(f.name for f in fields(Entry) if f.name not in ("phase", "what"))
+
+
+class Ledger:
+    """An append-only list of costs, summed by phase and kind."""
+
+    def __init__(self):
+        self._entries: list[Entry] = []
+        self._phase = "search"
+        self._began = time.perf_counter()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every cost so far, in the order in which it arose."""
+        return tuple(self._entries)
+
+    @contextmanager
+    def phase(self, name: str):
+        """Costs inside the block are of this phase ("branch", "rollout", "preview", ...)."""
+        before, self._phase = self._phase, name
+        try:
+            yield self
+        finally:
+            self._phase = before
+
+    def add(self, what: str, **amounts) -> None:
+        """Append one cost; the amounts are fields of `Entry` and cannot be negative."""
+        if any(amount < 0 for amount in amounts.values()):
+            raise ValueError(f"a ledger only grows; got {amounts}")
+        self._entries.append(Entry(self._phase, what, **amounts))
+
+    @contextmanager
+    def timed(self, what: str, **amounts):
+        """Append a cost with the seconds that the block takes; nothing if it fails."""
+        began = time.perf_counter()
+        yield
+        self.add(what, seconds=time.perf_counter() - began, **amounts)
+
+    def total(self, currency: str, what: str | None = None, phase: str | None = None):
+        """The sum of one currency, of one kind or phase where named.  Raises ValueError for an unknown currency."""
+        if currency not in NUMBERS:
+            raise ValueError(f'unknown currency "{currency}"; known: {", ".join(NUMBERS)}')
+        return sum(
+            getattr(e, currency)
+            for e in self._entries
+            if (what is None or e.what == what) and (phase is None or e.phase == phase)
+        )
+
+    @property
+    def nfe(self) -> int:
+        """Guided evaluations that really ran."""
+        return self.total("nfe")
+
+    @property
+    def paper_nfe(self) -> int:
+        """The same search counted as the paper counts."""
+        return self.total("paper_nfe")
+
+    def table(self) -> list[dict]:
+        """One row of sums per (phase, what), in order of appearance."""
+        keys = list(dict.fromkeys((e.phase, e.what) for e in self._entries))
+        return [
+            {"phase": p, "what": w} | {n: self.total(n, w, p) for n in NUMBERS} for p, w in keys
+        ]
+
+    def __str__(self):
+        head = f"{'phase':<10}{'what':<13}{'NFE':>7}{'passes':>8}{'tokens':>9}{'GFLOP':>9}{'pictures':>10}{'seconds':>9}"
+        rows = [*self.table(), {"phase": "total", "what": ""} | {n: self.total(n) for n in NUMBERS}]
+        lines = [
+            f"{r['phase']:<10}{r['what']:<13}{r['nfe']:>7}{r['passes']:>8}{r['tokens']:>9}"
+            f"{r['flops'] / 1e9:>9.2f}{r['calls']:>10}{r['seconds']:>9.2f}"
+            for r in rows
+        ]
+        return "\n".join([head, *lines, f"the paper's convention counts {self.paper_nfe} NFE for the same search"])
