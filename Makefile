@@ -1,0 +1,67 @@
+# Everything a reader needs; `make` alone lists it.  A virtual environment is made in .venv (VENV=...) on first use.
+PYTHON ?= python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+NOTEBOOKS = $(wildcard notebooks/*.ipynb)
+ONLY ?= $(NOTEBOOKS)
+
+# Offline, silent, on two threads: what is compared must not depend on these (`make portability`).
+export OMP_NUM_THREADS ?= 2
+NOTEBOOK_ENV = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 PYTHONHASHSEED=0
+NBVAL = --nbval --nbval-current-env --nbval-cell-timeout 300
+KEEP = --keep-output --keep-count --keep-id --extra-keys 'metadata.widgets cell.metadata.execution metadata.language_info'
+EXECUTE = --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600
+
+.PHONY: help setup demo test test-unit test-notebooks lint lab notebooks portability address clean
+
+help:
+	@echo "make demo          set up, paint a prompt with and without search into demo/"
+	@echo "make lab           set up, open the course in JupyterLab"
+	@echo "make test          set up, run every check: lint, unit tests, all notebooks"
+	@echo "make notebooks     run the notebooks again and normalise them (ONLY=notebooks/02_....ipynb for one)"
+	@echo "make portability   the notebooks over threads and instruction sets"
+	@echo "make address URL=  write the repository's address everywhere"
+	@echo "make clean         remove .venv and what the others made"
+
+setup: $(VENV)/stamp
+
+$(VENV)/stamp: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vartut needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: setup
+	$(VENV)/bin/vartut demo --out demo/
+
+lab: setup
+	$(VENV)/bin/jupyter lab notebooks
+
+lint: setup
+	$(PY) -m ruff check .
+
+test-unit: setup
+	$(PY) -m pytest tests
+
+test-notebooks: setup
+	$(NOTEBOOK_ENV) $(PY) -m pytest -q $(NBVAL) $(ONLY)
+
+test: lint test-unit test-notebooks
+
+notebooks: setup
+	$(PY) tests/notebook_sources.py $(ONLY)
+	$(NOTEBOOK_ENV) $(VENV)/bin/jupyter nbconvert $(EXECUTE) $(ONLY)
+	$(VENV)/bin/nbstripout $(KEEP) $(ONLY)
+
+# Text that is compared must survive another processor: one and two threads, with AVX-512 (where there is any) and without.
+portability: setup
+	for threads in 1 2; do \
+	    OMP_NUM_THREADS=$$threads $(MAKE) test-notebooks || exit 1; \
+	    OMP_NUM_THREADS=$$threads ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) test-notebooks || exit 1; \
+	done
+
+address: setup
+	$(PY) tests/notebook_sources.py --address "$(URL)"
+
+clean:
+	rm -rf .venv demo build dist

@@ -1,0 +1,63 @@
+"""A throw-away notebook with the course's form, for the tests of the checks."""
+
+import tempfile
+from pathlib import Path
+
+from nbformat import v4
+from notebook_sources import filled
+
+NAME = "07_mini.ipynb"
+TOY = 'BASE = 2  # of two\n\n\ndef twice(x):\n    """Twice."""\n    return 2 * x\n'
+SQUARE, WRONG = "def square(n):\n    return n * n", "def square(n):\n    return 2 * n"
+ANSWERS = {f"7.{i}": {"exercise": [SQUARE], "mistake": [WRONG]} for i in (1, 2, 3, 4)}
+OPENING = """# 07 · A mini notebook
+
+**Claim.** Squares grow faster than lines.
+
+**Time.** 1 minute on two CPU cores, half a minute on a GPU.
+
+**Know before.** Nothing."""
+IMPORTS = "# imports\nfrom vartut.exercises import exercise"
+KEPT = "# kept in vartut/toy.py\nBASE = ...\n\ndef twice(x): ...\n"
+EXERCISE = """### Exercise 7.{i} · Number {i}
+
+*Difficulty 1 of 5 · importance 2 of 5 · 3 minutes*
+
+Write a square.
+
+<details><summary>Hint</summary>
+
+Multiply.
+
+</details>"""
+STUB = "# exercise 7.{i}\ndef square(n):\n    return n  # your line"
+TEST = '# test of exercise 7.{i}\nwith exercise("7.{i}"):\n    assert square(3) == 9, "n * n, not n"'
+REFERENCES = "## References\n\nhttps://arxiv.org/abs/2510.16751, https://arxiv.org/abs/2404.02905"
+
+
+def mini_notebook():
+    """The notebook with its outputs, as a run would leave it; tests/test_notebooks.py runs it to see that this is so."""
+    cells = [v4.new_markdown_cell(OPENING), v4.new_code_cell("# set-up"), v4.new_code_cell(IMPORTS)]
+    cells += [v4.new_markdown_cell("## Much prose\n\n" + "word " * 1000), v4.new_code_cell(KEPT)]
+    for line, source, text in (
+        ("# sums", "print(1 + 2)", "3"),
+        ("# products", "print(2 * 3)", "6"),
+        ("# powers", "print(3**2)", "9"),
+    ):
+        cells.append(printing(f"{line}\n{source}", text))
+    cells += [v4.new_markdown_cell("## Summary\n\nThey do."), v4.new_markdown_cell("## Exercises\n\nFour.")]
+    for i in (1, 2, 3, 4):
+        cells += [v4.new_markdown_cell(EXERCISE.format(i=i)), v4.new_code_cell(STUB.format(i=i))]
+        cells.append(printing(TEST.format(i=i), f"7.{i} not solved yet: n * n, not n"))
+        cells.append(v4.new_markdown_cell(f"<details><summary>Solution of 7.{i}</summary>"))
+    cells.append(v4.new_markdown_cell(REFERENCES))
+    for number, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), 1):
+        cell.execution_count = number
+    with tempfile.TemporaryDirectory() as folder:  # a package that has only toy.py
+        (Path(folder) / "vartut").mkdir()
+        (Path(folder) / "vartut" / "toy.py").write_text(TOY)
+        return filled(v4.new_notebook(cells=cells), NAME, None, ANSWERS, Path(folder))
+
+
+def printing(source: str, text: str):
+    return v4.new_code_cell(source, outputs=[v4.new_output("stream", name="stdout", text=f"{text}\n")])
