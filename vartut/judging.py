@@ -119,6 +119,7 @@ class _Templates:
     color: torch.Tensor  # (3, 8): colour - ground
     pale: torch.Tensor  # (3, 8): what the pale tint adds
     energy: torch.Tensor  # (K, 3, 8): |T|^2 of every kind, texture and colour
+    zones: torch.Tensor  # (1024, K): the silhouette and two pixels around it
 
     def picture(self, k: int, t: int, c: int) -> torch.Tensor:
         masks = self.masks.view(2 * HALF, 2 * HALF, -1, 3)[:, :, k]
@@ -148,20 +149,24 @@ def _templates() -> _Templates:
     p[:, :, 0] = 0
     energy = (s * s).sum(0)[..., None] * (color**2).sum(0) + (p * p).sum(0)[..., None] * (pale**2).sum(0)
     energy = energy + 2 * (s * p).sum(0)[..., None] * (color * pale).sum(0)
-    return _Templates(tuple(kinds), stacked.reshape(4 * HALF * HALF, -1).contiguous(), color, pale, energy)
+    zones = [ndimage.binary_dilation(part[..., 0] > 0.1, iterations=2).ravel() for part in masks]
+    zones = torch.from_numpy(np.stack(zones, -1)).float()
+    return _Templates(tuple(kinds), stacked.reshape(4 * HALF * HALF, -1).contiguous(), color, pale, energy, zones)
 
 
-def _overlap(rest: torch.Tensor, rows, ys, xs) -> torch.Tensor:
-    """<R, T> for all templates centred at (ys, xs) of pictures `rows` of rest (N, 3, H, W): (M, K, 3, 8)."""
+def _overlap(rest: torch.Tensor, rows, ys, xs):
+    """<R, T> for all templates centred at (ys, xs) of pictures `rows` of rest (N, 3, H, W): (M, K, 3, 8); and the
+    windows of rest there (M, 1024, 3)."""
     bank = _templates()
     step = torch.arange(2 * HALF) - HALF
     row, y, x = torch.as_tensor(rows)[:, None, None], torch.as_tensor(ys)[:, None, None], torch.as_tensor(xs)[:, None, None]
     windows = rest.permute(0, 2, 3, 1)[row, y + step[:, None], x + step]  # (M, 32, 32, 3)
-    corr = windows.reshape(len(windows), -1, 3).transpose(1, 2).reshape(-1, 4 * HALF * HALF) @ bank.masks
+    windows = windows.reshape(len(windows), -1, 3)
+    corr = windows.transpose(1, 2).reshape(-1, 4 * HALF * HALF) @ bank.masks
     corr = corr.view(len(windows), 3, -1, 3)  # (M, channel, K, mask)
     overlap = torch.einsum("mhk,hc->mkc", corr[..., 0], bank.color)[:, :, None].repeat(1, 1, 3, 1)
     overlap[:, :, 1:] += torch.einsum("mhkt,hc->mktc", corr[..., 1:], bank.pale)
-    return overlap
+    return overlap, windows
 
 
 # ---- finding objects -----------------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ def _fit(parts: torch.Tensor):
     best = None
     for reach, step in ((4, 2), (1, 1)):
         rows, y, x, p = _shifts(ys, xs, reach, step)
-        overlap = _overlap(parts, rows, y, x)
+        overlap, _ = _overlap(parts, rows, y, x)
         fit = overlap / (energy[rows].view(-1, 1, 1, 1) + _templates().energy - overlap)
         value, index = fit.view(len(parts), -1).max(1)
         place = torch.arange(len(parts)) * p + index // fit[0].numel()
@@ -222,16 +227,16 @@ def _paste(part: torch.Tensor, match, sign: float):
 
 
 def _pursue(rest: torch.Tensor, ys, xs):
-    """The template at one of these places that takes most from what is left (3, H, W), or None."""
-    energy = _templates().energy
-    overlap = _overlap(rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
-    gain = 2 * overlap - energy  # by how much |rest|^2 falls
-    score = gain * gain.clamp(min=0) / energy  # a good likeness before a large one
-    index = int(score.argmax())
-    place, kind = divmod(index, energy.numel())
-    if score.view(-1)[index] < 0.1 * energy.view(-1)[kind]:
-        return None
-    return (0.0, int(ys[place]), int(xs[place]), kind // 24, kind // 8 % 3, kind % 8)
+    """The template at one of these places that is most like what stands there in rest (3, H, W), or None."""
+    bank = _templates()
+    ys, xs = ys.clamp(HALF, rest.shape[1] - HALF), xs.clamp(HALF, rest.shape[2] - HALF)
+    overlap, windows = _overlap(rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
+    there = ((windows**2).sum(2) @ bank.zones)[..., None, None]  # |R|^2 on the template and two pixels around it
+    fit = overlap / (there + bank.energy - overlap)
+    index = int(fit.argmax())
+    place, kind = divmod(index, bank.energy.numel())
+    best = float(fit.view(-1)[index])
+    return (best, int(ys[place]), int(xs[place]), kind // 24, kind // 8 % 3, kind % 8) if best > 0.4 else None
 
 
 def _split(part: torch.Tensor):
@@ -241,11 +246,8 @@ def _split(part: torch.Tensor):
         ys, xs = torch.nonzero((rest**2).sum(0) > 0.01, as_tuple=True)
         if len(ys) < SPECK:
             break
-        grid = torch.cartesian_prod(
-            torch.arange(int(ys.min()) + 4, max(int(ys.max()) - 3, int(ys.min()) + 5), 2),
-            torch.arange(int(xs.min()) + 4, max(int(xs.max()) - 3, int(xs.min()) + 5), 2),
-        )
-        match = _pursue(rest, grid[:, 0].clamp(HALF, 111 - HALF), grid[:, 1].clamp(HALF, 111 - HALF))
+        spans = [torch.arange(int(v.min()) + 4, max(int(v.max()) - 3, int(v.min()) + 5), 2) for v in (ys, xs)]
+        match = _pursue(rest, *torch.cartesian_prod(*spans).T)
         if match is None:
             break
         _paste(rest, match, -1)
@@ -253,21 +255,11 @@ def _split(part: torch.Tensor):
         for i, old in enumerate(found):  # every object again, given the others
             _paste(rest, old, 1)
             _, y, x, _ = _shifts(torch.tensor([old[1]]), torch.tensor([old[2]]), 2, 1)
-            found[i] = _pursue(rest, y.clamp(HALF, 111 - HALF), x.clamp(HALF, 111 - HALF)) or old
+            found[i] = _pursue(rest, y, x) or old
             _paste(rest, found[i], -1)
     whole = part - rest
     overlap = (part * whole).sum()
-    total = (overlap / ((part**2).sum() + (whole**2).sum() - overlap).clamp(min=1e-9)).item()
-    for i, match in enumerate(found):  # the likeness of each, where it stands
-        _paste(rest, match, 1)
-        _, y, x, *kind = match
-        shown = _templates().picture(*kind)
-        near = torch.from_numpy(ndimage.binary_dilation((shown**2).sum(0).numpy() > 1e-3, iterations=2))
-        own = rest[:, y - HALF : y + HALF, x - HALF : x + HALF] * near
-        overlap = (own * shown).sum()
-        found[i] = ((overlap / ((own**2).sum() + (shown**2).sum() - overlap)).item(), y, x, *kind)
-        _paste(rest, match, -1)
-    return found, total
+    return found, (overlap / ((part**2).sum() + (whole**2).sum() - overlap).clamp(min=1e-9)).item()
 
 
 def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
@@ -352,7 +344,7 @@ def _grade(description: world.Description, found) -> float:
 
 def _reason(description: world.Description, found) -> str:
     """The first thing that fails, in words."""
-    seen = "found " + (", ".join(world_article(str(o)) for o in found) or "nothing")
+    seen = "found " + (", ".join(_an(str(o)) for o in found) or "nothing")
     for group in description.groups:
         phrase = world.describe(world.Description((group,)))
         n = sum(_fits(group, o) for o in found)
@@ -364,7 +356,7 @@ def _reason(description: world.Description, found) -> str:
     return f"one object cannot fill two roles; {seen}"
 
 
-def world_article(noun: str) -> str:
+def _an(noun: str) -> str:
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
