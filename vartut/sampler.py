@@ -82,7 +82,7 @@ def uniform(seed: int, path: tuple[int, ...], count: int) -> torch.Tensor:
     """
     digest = hashlib.blake2b(repr((seed, path)).encode(), digest_size=16).digest()
     raw = np.random.Philox(key=int.from_bytes(digest, "big")).random_raw((count + 1) // 2)
-    return torch.from_numpy((raw.view(np.uint32)[:count] >> 8).astype(np.float32) + 0.5) * 2.0**-24
+    return torch.from_numpy((raw.view(np.uint32)[:count] >> 9).astype(np.float32) + 0.5) * 2.0**-23  # never 0 or 1
 
 
 def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
@@ -93,6 +93,7 @@ def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
     if top_p < 1:
         ordered, index = logits.softmax(-1).sort(descending=True)
         drop = ordered.cumsum(-1) - ordered >= top_p  # the probability before this class already suffices
+        drop[..., 0] = False  # the likeliest class stays, even at top_p = 0
         logits = logits.masked_fill(drop.scatter(-1, index, drop), float("-inf"))
     return logits
 
@@ -163,7 +164,7 @@ class NextScaleSampler:
         if k >= self.num_steps:
             raise ValueError(f"the pictures are finished: all {self.num_steps} steps are done")
         counts = [n] * len(state) if isinstance(n, int) else [int(c) for c in n]
-        if len(counts) != len(state) or min(counts) < 0 or first < 0:
+        if len(counts) != len(state) or min(counts, default=0) < 0 or first < 0:
             raise ValueError(f"expand needs n >= 0 children for each of the {len(state)} rows and first >= 0; got {n}, {first}")
         rows = [row for row, count in enumerate(counts) for _ in range(count)]
         numbers = [first + j for count in counts for j in range(count)]
@@ -247,9 +248,11 @@ class NextScaleSampler:
         for row, cell in enumerate(cells):
             cell.result, cell.row = result, row
 
-    @staticmethod
-    def _logits(state: State, rows: list[int]) -> torch.Tensor:
+    def _logits(self, state: State, rows: list[int]) -> torch.Tensor:
         """Logits (rows, branches, n^2, ...) of rows whose passes have run."""
+        if not rows:
+            shape = (self.transformer.bits, 2) if self.transformer.bitwise else (self.transformer.classes,)
+            return torch.empty(0, 1, self.tokenizer.scales[state.step] ** 2, *shape)
         return torch.stack([state.cells[row].result.logits[state.cells[row].row] for row in rows])
 
     def perturbed(self, k: int, logits: torch.Tensor, seeds, paths) -> torch.Tensor:
