@@ -36,7 +36,7 @@ REFERENCES = "## References\n\nhttps://arxiv.org/abs/2510.16751, https://arxiv.o
 
 
 def mini_notebook():
-    """The notebook with its outputs, as a run would leave it; tests/test_notebooks.py runs it to see that this is so."""
+    """The notebook with its outputs, as a run leaves it (a test runs it to see that this is so)."""
     cells = [v4.new_markdown_cell(OPENING), v4.new_code_cell("# set-up"), v4.new_code_cell(IMPORTS)]
     cells += [v4.new_markdown_cell("## Much prose\n\n" + "word " * 1000), v4.new_code_cell(KEPT)]
     for line, source, text in (

@@ -73,7 +73,9 @@ def run_complaints(notebook) -> list[str]:
                 found.append(f"{where}: wrote to stderr: {output.text.strip()[:80]!r}")
         if "execution" in cell.metadata:
             found.append(f"{where}: execution times in its metadata")
-    found += [f"{key} in the metadata: nbstripout it" for key in ("widgets", "language_info") if key in notebook.metadata]
+    found += [
+        f"{key} in the metadata: nbstripout it" for key in ("widgets", "language_info") if key in notebook.metadata
+    ]
     return found
 
 
@@ -86,7 +88,7 @@ def blind_complaints(notebook) -> list[str]:
         if code and code[-1].split("#")[0].rstrip().endswith(";"):
             found.append(f"{where}: ends in ';', which nbval does not honour: write `_ =` or plt.show()")
         if first_line(cell) != "# set-up" and not is_python(cell.source):
-            found.append(f"{where}: not plain Python (a ! or % line?): nbval counts such a cell as passed under a time-out")
+            found.append(f"{where}: not plain Python (a ! or % line?): under a time-out nbval counts it as passed")
         if re.search(r"\bget_ipython\b|\binteract(ive|ive_output)?\(|\bOutput\(", cell.source):
             found.append(f"{where}: get_ipython, interact or Output: what these print is not compared")
         found += [f"{where}: {mark} switches nbval off" for mark in sorted(marks(cell) & BLIND)]

@@ -85,7 +85,7 @@ def solutions(path: Path) -> dict[str, dict[str, list[str]]]:
         FileNotFoundError: the file is missing.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path.parent.name}/{path.name} is missing: write the solutions, see notebooks/README.md")
+        raise FileNotFoundError(f"{path.parent.name}/{path.name} is missing: see notebooks/README.md")
     source, found = path.read_text(), {}
     marks = list(SECTION.finditer(source))
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
@@ -112,9 +112,7 @@ def address(root: Path = ROOT) -> str | None:
 def badge(url: str, name: str) -> str:
     """A Colab badge that opens one notebook."""
     there = url.replace("https://github.com/", "https://colab.research.google.com/github/")
-    return (
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({there}/blob/main/notebooks/{name})"
-    )
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({there}/blob/main/notebooks/{name})"
 
 
 def setup_cell(url: str | None) -> str:
@@ -173,10 +171,14 @@ def pyproject_with(text: str, url: str | None) -> str:
 
 
 def write_address(url: str | None, root: Path = ROOT) -> None:
-    """Write the repository's address (None: take it out) into pyproject, citation, README; notebooks follow by `fill`."""
+    """Write the repository's address (None: take it out) into all but the notebooks (`fill`)."""
     if url is not None and not ADDRESS.fullmatch(url):
         raise ValueError(f"{url!r} is no address like https://github.com/OWNER/REPOSITORY (Colab opens GitHub's only)")
-    for name, change in (("pyproject.toml", pyproject_with), ("CITATION.cff", citation_with), ("README.md", readme_with)):
+    for name, change in (
+        ("pyproject.toml", pyproject_with),
+        ("CITATION.cff", citation_with),
+        ("README.md", readme_with),
+    ):
         path = root / name
         path.write_text(change(path.read_text(), url))
 
@@ -189,7 +191,7 @@ def fill(paths: list[Path], root: Path = ROOT) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fill in what has its source elsewhere: definitions, solutions, address.")
+    parser = argparse.ArgumentParser(description="Fill in definitions, solutions and address.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="all by default")
     parser.add_argument("--address", help='https://github.com/OWNER/REPOSITORY, or "none" to take it out')
     options = parser.parse_args()

@@ -129,7 +129,8 @@ def stream(name, text):
 
 
 def picture(**more):
-    return nbformat.v4.new_output("display_data", data={"image/png": "AAAA", "text/plain": "<Figure size 1x1 with 1 Axes>"} | more)
+    data = {"image/png": "AAAA", "text/plain": "<Figure size 1x1 with 1 Axes>"} | more
+    return nbformat.v4.new_output("display_data", data=data)
 
 
 MISTAKES = {
@@ -265,7 +266,7 @@ def test_address_in_readme_citation_and_pyproject(tmp_path):
     assert sources.address(tmp_path) == url
     sources.write_address(None, tmp_path)
     assert [(tmp_path / name).read_text() for name in names] == unset
-    with pytest.raises(ValueError, match="no address like https://github.com/OWNER"):
+    with pytest.raises(ValueError, match="no address like https://github"):
         sources.write_address("http://example.org/x", tmp_path)
 
 
@@ -282,7 +283,16 @@ def test_address_is_set_alike_everywhere():
 def nbval(path) -> subprocess.CompletedProcess:
     options = re.search(r"^NBVAL = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), *shlex.split(options), str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        *shlex.split(options),
+        str(path),
+    ]
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=path.parent)
 
 

@@ -1,0 +1,45 @@
+"""Makes a CUDA build of torchvision importable beside a CPU build of torch.
+
+Whoever mixes package indexes meets `operator torchvision::nms does not exist` on `import torchvision`: the compiled
+operators cannot be loaded, and torchvision describes them to torch all the same.  That takes open_clip, timm and every
+model of transformers with it, though none of them needs a compiled operator here.  Declaring the missing operators lets
+the import through; to call one still fails, with torch's own message.
+"""
+
+import importlib
+import sys
+
+MESSAGE = "operator torchvision::nms does not exist"
+DECLARED = []  # torch drops the operators of a library that is garbage-collected
+
+
+def repair() -> bool:
+    """Import torchvision, declaring its operators first if they are missing; call before importing open_clip.
+
+    Returns:
+        True if a repair was needed; False where torchvision imports normally or is not installed at all (who needs it
+        then says so).
+
+    Raises:
+        RuntimeError: torchvision does not import for another reason.
+    """
+    try:
+        importlib.import_module("torchvision")
+        return False
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":
+            raise
+        return False
+    except RuntimeError as error:
+        if MESSAGE not in str(error):
+            raise
+    import torch
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    DECLARED.append(library)
+    importlib.import_module("torchvision")
+    return True
