@@ -1,1 +1,25 @@
+"""vartut: inference-time search in visual generation, taught and measured in a world of shapes.
 
+    sampler = vartut.load("tiny")
+    verifier = vartut.load_verifier("clip-hard")
+    result = vartut.beam_search(sampler, "a red circle left of a blue square", verifier, width=3, candidates=5, seed=0)
+    vartut.judge(result.image[None], [result.prompt])
+"""
+
+from . import world
+from .hub import load, load_tokenizer
+from .judging import judge
+from .ledger import Ledger
+from .search import beam_search, greedy_search, random_search
+
+__version__ = "0.1.0"
+__all__ = [
+    "Ledger",
+    "beam_search",
+    "greedy_search",
+    "judge",
+    "load",
+    "load_tokenizer",
+    "random_search",
+    "world",
+]

@@ -1,0 +1,74 @@
+"""Judged success of the shipped model, with and without search: data/results/quality.csv.
+
+    python benchmarks/quality.py                       every arm, 100 prompts a task without search, 25 with
+    python benchmarks/quality.py --arms sample --n 200 one arm, more prompts
+
+Every arm paints the first n test prompts of all eight tasks from the same seeds and is judged by the exact judge,
+which no arm but "oracle" sees.  Half of the prompts say something that training never showed.
+"""
+
+import argparse
+import csv
+import functools
+import time
+
+import torch
+
+import vartut
+from vartut import evaluate, hub
+from vartut.device import device
+from vartut.paths import data_folder
+
+BEAM = {"width": 3, "candidates": 5}
+ARMS = {  # name: (verifier, search); no search, one sample a prompt; n = 90 finished pictures is what the beam finishes
+    "sample": (None, None),
+    "beam clip": ("clip", functools.partial(vartut.beam_search, **BEAM)),
+    "beam clip-hard": ("clip-hard", functools.partial(vartut.beam_search, **BEAM)),
+    "random clip-hard": ("clip-hard", functools.partial(vartut.random_search, n=90)),
+    "beam oracle": ("oracle", functools.partial(vartut.beam_search, **BEAM)),
+}
+
+
+def measure(arm: str, n: int, seed: int) -> list[dict]:
+    """The rows of one arm: a row per task and one for all, with where and when they were made."""
+    verifier_name, search = ARMS[arm]
+    sampler = vartut.load("tiny")
+    if search is not None:
+        verifier = vartut.load_verifier(verifier_name)
+        search = functools.partial(_search, search, verifier)
+    began = time.perf_counter()
+    outcomes = evaluate.judged_success(sampler, n=n, seed=seed, search=search)
+    minutes = (time.perf_counter() - began) / 60
+    made = {"model": hub.read_provenance("tiny")["sha256"][:12], "commit": hub.commit(), "seed": seed}
+    made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
+    print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(evaluate.success_table(outcomes))}", flush=True)
+    rows = evaluate.success_table(outcomes)
+    return [{"arm": arm} | {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} | made for row in rows]
+
+
+def _search(search, verifier, sampler, prompt, seed):
+    return search(sampler, prompt, verifier, seed=seed)
+
+
+def write(rows: list[dict]) -> None:
+    """Replace the rows of the measured arms in the table, keep the others."""
+    path = data_folder() / "results" / "quality.csv"
+    kept = []
+    if path.exists():
+        with open(path, newline="") as file:
+            kept = [row for row in csv.DictReader(file) if row["arm"] != rows[0]["arm"]]
+    order = list(ARMS)
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
+        table.writeheader()
+        table.writerows(sorted([*kept, *rows], key=lambda row: order.index(row["arm"])))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
+    parser.add_argument("--n", type=int, help="prompts a task (default: 100 without search, 25 with)")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    for name in chosen.arms:
+        write(measure(name, chosen.n or (100 if name == "sample" else 25), chosen.seed))

@@ -1,0 +1,68 @@
+"""Write the measured tables of README.md between their markers, from data/results and the weights' provenance.
+
+    python benchmarks/readme_tables.py            rewrite README.md
+    python benchmarks/readme_tables.py --check    exit 1 if a table is older than what it is made from
+"""
+
+import csv
+import re
+import sys
+from pathlib import Path
+
+from vartut.hub import read_provenance
+from vartut.paths import data_folder
+from vartut.world import TASKS
+
+README = Path(__file__).parent.parent / "README.md"
+TITLES = {
+    "sample": "one sample, no search",
+    "random clip-hard": "random search, 90 pictures, `clip-hard`",
+    "beam clip": "beam 3 x 5, `clip`",
+    "beam clip-hard": "beam 3 x 5, `clip-hard`",
+    "beam oracle": "beam 3 x 5, the judge itself (oracle)",
+}
+
+
+def quality() -> str:
+    """Judged success per arm and task, in percent, Wilson's 95 % interval of all tasks together."""
+    with open(data_folder() / "results" / "quality.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = ["| | all tasks | n | " + " | ".join(TASKS) + " |", "|---|---|---|" + "---|" * len(TASKS)]
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        by_task = {row["task"]: row for row in rows if row["arm"] == arm}
+        total = by_task["all"]
+        rate, low, high = (round(100 * float(total[key])) for key in ("rate", "low", "high"))
+        cells = [f"{100 * float(by_task[task]['rate']):.0f}" for task in TASKS]
+        lines.append(f"| {TITLES[arm]} | **{rate} %** ({low} to {high}) | {total['n']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def training() -> str:
+    """What each recipe took on the machine that trained the shipped weights."""
+    lines = ["| command | parameters | minutes | on | steps x batch | at the end |", "|---|---|---|---|---|---|"]
+    for name in ("tokenizer", "tiny", "clip", "clip-hard"):
+        p = read_provenance(name)
+        metrics = ", ".join(f"{k} {v}" for k, v in p["metrics"].items() if isinstance(v, (int, float)))
+        steps = " + ".join(f"{run['steps']:,} x {run['batch']}" for run in p["runs"])
+        where = f"{p['threads']} threads, {p['device']}"
+        lines.append(
+            f"| `vartut train {name}` | {p['parameters'] / 1e6:.2f} M | {p['minutes']:.0f} | {where} | {steps} | {metrics} |"
+        )
+    return "\n".join(lines)
+
+
+def filled(text: str) -> str:
+    """The README with its measured tables as they should be."""
+    for name, table in (("quality", quality()), ("training", training())):
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+        if not re.search(pattern, text, re.DOTALL):
+            raise ValueError(f"README.md has no place for the table: put <!-- {name} --> and <!-- end of {name} --> back")
+        text = re.sub(pattern, lambda m, table=table: m[1] + table + "\n" + m[2], text, flags=re.DOTALL)
+    return text
+
+
+if __name__ == "__main__":
+    now, wanted = README.read_text(), filled(README.read_text())
+    if "--check" in sys.argv:
+        sys.exit("README.md: run `python benchmarks/readme_tables.py`" if now != wanted else 0)
+    README.write_text(wanted)
