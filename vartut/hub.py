@@ -27,6 +27,7 @@ from .transformer import NextScaleTransformer
 
 SAMPLERS = ("tiny",)
 TOKENIZERS = ("tokenizer", "tokenizer-bits")
+PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained "tiny"
 
 
 def load(name: str = "tiny", folder: Path | str | None = None, where: torch.device | None = None) -> NextScaleSampler:
@@ -38,9 +39,9 @@ def load(name: str = "tiny", folder: Path | str | None = None, where: torch.devi
     check_name(name, SAMPLERS, "model")
     where = device() if where is None else where
     settings, tensors = load_weights(name, folder)
-    tokenizer_name = settings["tokenizer"]
-    beside = folder is not None and (Path(folder) / f"{tokenizer_name}.safetensors").exists()
-    tokenizer = load_tokenizer(tokenizer_name, folder if beside else None, where)
+    tokenizer, digest = tokenizer_beside(settings["tokenizer"], folder, where)
+    if settings.get("tokenizer_sha256", digest) != digest:
+        raise ValueError(f'"{name}" was trained on tokens of another "{settings["tokenizer"]}": {remedy(name)}')
     shape = {key: settings[key] for key in ("width", "depth", "heads")}
     transformer = _filled(NextScaleTransformer(tokenizer, **shape), tensors, name)
     return NextScaleSampler(tokenizer, transformer.to(where), **settings.get("sampler", {}))
@@ -53,6 +54,13 @@ def load_tokenizer(
     check_name(name, TOKENIZERS, "tokenizer")
     settings, tensors = load_weights(name, folder)
     return _filled(Tokenizer(**settings), tensors, name).to(device() if where is None else where).eval()
+
+
+def tokenizer_beside(name: str, folder: Path | str | None, where: torch.device) -> tuple[Tokenizer, str]:
+    """The tokenizer in `folder`, or else the one that came with vartut; and the SHA-256 of its weights."""
+    beside = folder is not None and (Path(folder) / f"{name}.safetensors").exists()
+    folder = folder if beside else None
+    return load_tokenizer(name, folder, where), read_provenance(name, folder)["sha256"]
 
 
 def check_name(name: str, known: tuple[str, ...], kind: str) -> None:
@@ -77,7 +85,7 @@ def weights_folder(folder: Path | str | None = None) -> Path:
 
 def remedy(name: str) -> str:
     """What to do about weights that cannot be used."""
-    return f"restore them with `git checkout data/weights/{name}.*`, or train them: `vartut train {name}`"
+    return f"restore them with `git checkout data/weights/{name}.*`, or train them: `vartut train {name} --ship`"
 
 
 def read_provenance(name: str, folder: Path | str | None = None) -> dict:

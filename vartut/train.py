@@ -54,7 +54,7 @@ def train(recipe, steps: int, folder: Path, seed: int = 0, save_minutes: float =
         for optimizer in recipe.optimizers:
             optimizer.step()
         if step % 50 == 0 or step == steps - 1:
-            row = {"step": step, "loss": round(loss.item(), 4)} | {k: round(float(v), 4) for k, v in metrics.items()}
+            row = {"step": step, "loss": round(loss.item(), 4)} | {k: round(v.item(), 4) for k, v in metrics.items()}
             bar.set_postfix(loss=row["loss"])
             with open(folder / "log.jsonl", "a") as file:
                 file.write(json.dumps(row) + "\n")
