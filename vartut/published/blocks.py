@@ -8,8 +8,6 @@
 Shapes: G guidance branches, R rows, n tokens of this scale, C channels, H heads of D channels, P distinct prompts.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

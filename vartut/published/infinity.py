@@ -9,8 +9,6 @@ licence).  What one would not guess:
 - rotary positions are laid out on the grid of the 1024-pixel model, 64 x 64, whatever the picture's size.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 
@@ -18,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vartut.published.blocks import (
+from .blocks import (
     AdaptiveHeadNorm,
     AdaptiveLinear,
     CosineAttention,
@@ -29,7 +27,7 @@ from vartut.published.blocks import (
     check_past,
     modulated_norm,
 )
-from vartut.published.vqvae import Decoder, Encoder
+from .vqvae import Decoder, Encoder
 
 SCALES_1M = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64)  # side of the token map at each scale, for 1024 pixels
 SCALES_256 = SCALES_1M[:7]  # for 256 pixels
@@ -115,7 +113,7 @@ class TextCondition:
     blocks: Tensor  # (layers, G, P, 6, C) gates, scales and shifts of every block, float32
     head: Tensor  # (G, P, 2, C) scale and shift before the output layer, float32
     text: Tensor  # (layers, 2, G, P, H, L, D) keys and values of the text for every block
-    mask: Tensor  # (P, L) true where there is text
+    mask: Tensor | None  # (P, L) true where there is text; None if all prompts are equally long
 
 
 class TextAttention(nn.Module):
@@ -133,19 +131,20 @@ class TextAttention(nn.Module):
         self.register_buffer("zero_k_bias", torch.zeros(channels))
         self.proj = nn.Linear(channels, channels)
 
+    def forward(self, x: Tensor, kv: Tensor, mask: Tensor | None) -> Tensor:
+        """x (G, R, n, C), kv (2, G, R, H, L, D), mask (R, L) -> (G, R, n, C)."""
+        q = self.mat_q(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (G, R, H, n, D)
+        return self.attend(q, kv, mask)
+
     def keys_values(self, text: Tensor) -> Tensor:
         """Text (G, P, L, C_text) -> its keys and values, (2, G, P, H, L, D)."""
         kv = F.linear(text, self.mat_kv.weight, torch.cat((self.zero_k_bias, self.v_bias)))
         return kv.unflatten(-1, (2, self.heads, -1)).movedim(-3, 0).transpose(-3, -2)
 
-    def forward(self, x: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
-        """x (G, R, n, C), kv (2, G, R, H, L, D), mask (R, L) -> (G, R, n, C)."""
-        q = self.mat_q(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (G, R, H, n, D)
-        return self.attend(q, kv, mask)
-
-    def attend(self, q: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
+    def attend(self, q: Tensor, kv: Tensor, mask: Tensor | None) -> Tensor:
         """Queries (G, R, H, n, D) -> (G, R, n, C)."""
-        mask = mask[:, None, None].expand(-1, -1, q.shape[-2], -1).repeat(len(q), 1, 1, 1)  # (G R, 1, n, L)
+        if mask is not None:
+            mask = mask[:, None, None].repeat(len(q), 1, 1, 1)  # (G R, 1, 1, L)
         out = F.scaled_dot_product_attention(q.flatten(0, 1), kv[0].flatten(0, 1), kv[1].flatten(0, 1), attn_mask=mask)
         return self.proj(out.transpose(1, 2).flatten(2).unflatten(0, q.shape[:2]))
 
@@ -157,7 +156,7 @@ class TextPool(nn.Module):
         super().__init__()
         self.ca = TextAttention(channels, text_channels, text_channels // 128, pool=True)
 
-    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, text: Tensor, mask: Tensor | None) -> Tensor:
         """Text (G, P, L, C_text), mask (P, L) -> (G, P, C)."""
         query = self.ca.mat_q[:, :, None].expand(*text.shape[:2], -1, -1, -1)  # (G, P, H, 1, D)
         return self.ca.attend(query, self.ca.keys_values(text), mask).squeeze(2)
@@ -174,8 +173,11 @@ class InfinityBlock(nn.Module):
         self.ffn = FeedForward(channels, round(4 * channels / 256) * 256)
         self.ca_norm = nn.LayerNorm(channels, eps=1e-6)
 
-    def forward(self, x: Tensor, modulation: Tensor, text: Tensor, mask: Tensor, past: list[Scale], layer: int, angles):
-        """x (G, R, n, C) float32; modulation (G, R, 6, C).  Returns x, and keys and values (G, R, H, n, D)."""
+    def forward(self, x, modulation, text, mask, past: list[Scale], layer: int, angles):
+        """x (G, R, n, C) float32; modulation (G, R, 6, C); text (2, G, R, H, L, D) and mask (R, L) or None.
+
+        Returns x, and the keys and values of this scale, each (G, R, H, n, D).
+        """
         dtype = self.ffn.fc1.weight.dtype
         gate1, gate2, scale1, scale2, shift1, shift2 = modulation.unsqueeze(2).unbind(3)  # each (G, R, 1, C)
         out, key, value = self.sa(modulated_norm(x, scale1, shift1).to(dtype), past, layer, angles)
@@ -231,17 +233,21 @@ class Infinity(nn.Module):
 
         With guidance the "no prompt" beside it is the checkpoint's own, cut to the prompt's length.
         """
+        if not features:
+            raise ValueError("encode needs the text features of at least one prompt")
         for text in features:
             if text.ndim != 2 or text.shape[1] != self.text_channels or not 0 < len(text) <= len(self.cfg_uncond):
                 wanted = f"(1 to {len(self.cfg_uncond)}, {self.text_channels})"
                 raise ValueError(f"text features must have the shape {wanted}, not {tuple(text.shape)}")
         weight = self.text_norm.weight
-        lengths = torch.tensor([len(text) for text in features], device=weight.device)
-        longest = int(lengths.max())
-        mask = torch.arange(longest, device=weight.device) < lengths[:, None]  # (P, L)
+        lengths = [len(text) for text in features]
+        longest, mask = max(lengths), None
+        if min(lengths) < longest:  # without a mask attention is faster
+            mask = torch.arange(longest, device=weight.device) < torch.tensor(lengths, device=weight.device)[:, None]
         text = nn.utils.rnn.pad_sequence([t.to(weight.device, torch.float32) for t in features], batch_first=True)
         branches = [text, self.cfg_uncond[:longest].float().expand_as(text)] if guidance else [text]
-        text = F.rms_norm(torch.stack(branches), weight.shape, weight.float(), eps=1e-6).to(weight.dtype)  # (G, P, L, C)
+        text = F.rms_norm(torch.stack(branches), weight.shape, weight.float(), eps=1e-6)  # (G, P, L, C_text)
+        text = text.to(weight.dtype)
         pooled = self.text_proj_for_sos(text, mask)  # (G, P, C)
         common = self.shared_ada_lin(pooled)
         blocks = [common + block.ada_gss[0].float() for block in self.blocks]
@@ -267,7 +273,7 @@ class Infinity(nn.Module):
         """
         check_past(past, k)
         x = self._inputs(k, latent, branch_rows(condition.start, prompt))  # (G, R, n*n, C)
-        mask = condition.mask if prompt is None else condition.mask[prompt]
+        mask = condition.mask if prompt is None or condition.mask is None else condition.mask[prompt]
         angles = rotary_angles(self.scales[k], self.head_channels).to(x.device)
         kept = []
         for layer, block in enumerate(self.blocks):

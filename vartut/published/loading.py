@@ -4,8 +4,6 @@ The file is mapped, not read: each tensor is converted on its way to the device,
 model (on a GPU: one tensor) and never the float32 original.
 """
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

@@ -9,15 +9,13 @@ What one would not guess:
 - guidance grows from nothing at the first scale to its full weight at the last.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vartut.published.blocks import (
+from .blocks import (
     AdaptiveHeadNorm,
     AdaptiveLinear,
     CosineAttention,
@@ -28,7 +26,7 @@ from vartut.published.blocks import (
     check_past,
     modulated_norm,
 )
-from vartut.published.vqvae import Decoder, Encoder
+from .vqvae import Decoder, Encoder
 
 SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)  # side of the token map at each scale, for 256 pixels
 # Which of the four phi blends scale k.  The rule is "the nearest of four evenly spaced points", but for two of the ten
@@ -83,7 +81,8 @@ class VARTokenizer(nn.Module):
 
     def empty(self, rows: int) -> Tensor:
         """The latent before any scale is drawn: zeros (rows, C, S, S), float32."""
-        return torch.zeros(rows, self.channels, self.scales[-1], self.scales[-1], device=self.post_quant_conv.bias.device)
+        size = self.scales[-1]
+        return torch.zeros(rows, self.channels, size, size, device=self.post_quant_conv.bias.device)
 
     @torch.no_grad()
     def add(self, k: int, latent: Tensor, tokens: Tensor) -> Tensor:
@@ -192,7 +191,7 @@ class VAR(nn.Module):
     def encode(self, labels, guidance: bool = True) -> ClassCondition:
         """The condition of P class labels (integers below `classes`); with guidance, the classless one beside it."""
         labels = torch.as_tensor(labels, device=self.class_emb.weight.device)
-        if labels.ndim != 1 or labels.is_floating_point() or not ((0 <= labels) & (labels < self.classes)).all():
+        if labels.ndim != 1 or labels.is_floating_point() or not ((labels >= 0) & (labels < self.classes)).all():
             raise ValueError(f"labels must be a list of integers from 0 to {self.classes - 1}")
         branches = [labels, torch.full_like(labels, self.classes)] if guidance else [labels]
         classes = self.class_emb(torch.stack(branches))  # (G, P, C)

@@ -4,8 +4,6 @@ The architecture is VQGAN's (arXiv 2012.09841): residual blocks at five resoluti
 lowest resolution, Infinity's has none.  Parameters carry the names of VAR's checkpoint.
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
