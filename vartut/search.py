@@ -10,7 +10,8 @@ All three are written against the protocol of `sampler.py` alone and never ask w
   forward pass has run in the rollout too and is remembered, so that branching there costs no pass.
 - The best finished picture ever seen is kept, and returned even where the search has moved on to prefixes whose later
   pictures are worse.  Only new children compete for a place in the beam, as in the paper.
-- Of equal scores the earlier picture wins, in the order of the children's numbers.
+- Of equal scores the earlier picture wins, in the order of the children's numbers.  Scores are equal that agree to five
+  digits: coarse previews are often of the same tokens, and then the rounding of the last digits must not decide.
 - Work goes depth-first through at most `max_rows` rows at a time.  That bounds the memory and changes no result,
   beyond what the sampler says of near-ties.
 - Costs arise in the ledger's phases "prefix" (steps before the first branching or between two), "branch", "rollout",
@@ -26,7 +27,7 @@ import torch
 from torch.nn import functional as F
 
 from .ledger import Ledger
-from .tree import SearchResult, Tree
+from .tree import SearchResult, Tree, rank
 
 MOST = 4096  # the most children of one step, width x candidates: all wait in memory for the choice
 
@@ -213,7 +214,8 @@ class Run:
 
 def top(scores: list[float], n: int) -> list[int]:
     """The places of the n best scores, in the order of the places; of equal scores the earlier are taken."""
-    return sorted(sorted(range(len(scores)), key=lambda row: -scores[row])[:n])  # sorted keeps the order of equals
+    order = sorted(range(len(scores)), key=lambda row: -rank(scores[row]))  # sorted leaves equals in their order
+    return sorted(order[:n])
 
 
 def choose(sampler, states: list, rows: list[int]) -> list:

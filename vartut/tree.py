@@ -42,7 +42,7 @@ class Tree:
         """Append a node and return its id; where its finished picture beats all before it, it becomes the best."""
         node = Node(len(self.nodes), parent, step, path, score, finished, False, image)
         self.nodes.append(node)
-        if finished and (self.best is None or score > self.nodes[self.best].score):  # of equals, the first
+        if finished and (self.best is None or rank(score) > rank(self.nodes[self.best].score)):  # of equals, the first
             self.best = node.id
         return node.id
 
@@ -70,6 +70,14 @@ class Tree:
     def finished_scores(self) -> list[float]:
         """The verifier's scores of all finished pictures, in the order in which they were seen."""
         return [node.score for node in self.nodes if node.finished]
+
+
+def rank(score: float) -> float:
+    """A score as searches compare it: to five digits.
+
+    The same picture computed in another batch differs in the seventh digit, and that must not decide.
+    """
+    return float(f"{score:.5g}")
 
 
 @dataclass
