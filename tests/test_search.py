@@ -298,7 +298,6 @@ def tiny(scales=(1, 1, 2), codes=2, seed=0, **settings):
     transformer = NextScaleTransformer(tokenizer, width=24, depth=2, heads=2)
     for parameter in [*tokenizer.phi.parameters(), *transformer.parameters()]:
         parameter.data += 0.15 * torch.randn_like(parameter)  # far from the near-uniform start: wrong draws would show
-    transformer.head.weight.data *= 2
     return NextScaleSampler(tokenizer, transformer, **settings)
 
 
@@ -311,7 +310,7 @@ def weighted(images, prompts):
 @pytest.fixture(scope="module")
 def enumerated():
     """A real sampler of 2^6 pictures, all of them, and the exact probability of each from the uncached transformer."""
-    sampler = tiny(guidance=1.0)
+    sampler = tiny(guidance=1.0, seed=2)  # uneven, yet every picture has at least .4 %
     tokenizer = sampler.tokenizer
     flat = torch.tensor(list(itertools.product(range(2), repeat=6)))  # (64, 6)
     tokens = list(flat.split([1, 1, 4], 1))
@@ -334,26 +333,21 @@ def test_sampling_frequencies_are_the_exact_distribution(enumerated):
 
     random_search(sampler, PROMPT, recognise, n=4000, seed=1, max_rows=500)
     counts = torch.bincount(torch.cat(drawn), minlength=64).double()
-    order = chance.argsort()
-    counts, expected = counts[order], 4000 * chance[order].double()
-    rare = int((expected.cumsum(0) < 10).sum()) + 1  # too rare to test alone: one class together
-    counts, expected = (torch.cat([x[:rare].sum()[None], x[rare:]]) for x in (counts, expected))
-    assert len(counts) > 20
-    assert expected.max() > 3 * 4000 / 64, "too uniform a model to show anything"
-    assert chisquare(counts, expected * 4000 / expected.sum()).pvalue > 1e-3
+    expected = 4000 * chance.double() / chance.sum()
+    assert expected.min() > 5, "chi-square needs a handful of each"
+    assert chisquare(counts, expected).pvalue > 1e-3
+    assert chisquare(counts).pvalue < 1e-6, "too uniform a model to show anything"
 
 
 def test_unpruned_beam_is_brute_force(enumerated):
     """With one candidate each nothing is ever pruned: every picture of the toy is seen, and the best one found."""
-    sampler, pictures, chance = enumerated
+    sampler, pictures, _ = enumerated
     values = weighted(pictures, None)
     result = beam_search(sampler, PROMPT, weighted, width=500, candidates=1, seed=2, max_rows=500)
     assert all(node.kept for node in result.tree.nodes)
     seen = torch.tensor(result.tree.finished_scores(), dtype=torch.float64)
-    reachable = values[chance > 0.005]
-    assert len(reachable) > 20
-    assert torch.cdist(reachable[:, None], seen[:, None]).min(1).values.max() < 1e-3
-    assert result.score == pytest.approx(values.max().item(), abs=1e-4)
+    assert (values[:, None] - seen).abs().min(1).values.max() < 1e-3
+    assert result.score == pytest.approx(values.max().item(), abs=1e-3)
     assert torch.allclose(result.image, pictures[values.argmax()], atol=1e-5)
 
 
