@@ -92,7 +92,7 @@ def load_checkpoint(path: Path, recipe, identity: dict) -> tuple[int, float]:
                     f"{path} is of another run ({key} {metadata.get(key)}, not {value}): "
                     "remove it, or give this run a folder of its own with --folder"
                 )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     recipe.model.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
     for i, optimizer in enumerate(recipe.optimizers):
         state = {}

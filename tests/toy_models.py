@@ -1,0 +1,36 @@
+"""Untrained models for tests, small, with every weight random: fresh ones have zeros where logits would be born."""
+
+import torch
+
+from vartut.sampler import NextScaleSampler
+from vartut.tokenizer import Tokenizer
+from vartut.transformer import NextScaleTransformer
+
+
+def toy_tokenizer(bitwise: bool = False) -> Tokenizer:
+    """A tokenizer of 32 codes, or of 6 bits, over the true scales."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer("bits" if bitwise else "codebook", codes=32, channels=6 if bitwise else 8, width=8)
+    if not bitwise:
+        tokenizer.quantizer.codebook.normal_()
+    for phi in tokenizer.phi:
+        torch.nn.init.normal_(phi.bias, std=0.1)
+    return tokenizer.eval()
+
+
+def randomise(transformer: NextScaleTransformer, head: float) -> NextScaleTransformer:
+    """Replace the zeros of a fresh transformer, and make its logits vary by about `head` times a few."""
+    torch.manual_seed(1)
+    for layer in transformer.layers:
+        torch.nn.init.normal_(layer.attention.out.weight, std=0.2)
+        torch.nn.init.normal_(layer.down.weight, std=0.1)
+    torch.nn.init.normal_(transformer.word.weight, std=1.0)
+    torch.nn.init.normal_(transformer.head.weight, std=head)
+    return transformer.eval()
+
+
+def toy_sampler(bitwise: bool = False, **settings) -> NextScaleSampler:
+    """A sampler of 30 thousand weights."""
+    tokenizer = toy_tokenizer(bitwise)
+    transformer = NextScaleTransformer(tokenizer, width=32, depth=2, heads=2)
+    return NextScaleSampler(tokenizer, randomise(transformer, 0.3), **settings)
