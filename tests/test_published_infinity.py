@@ -28,9 +28,9 @@ def shapes_of_checkpoint(name):
     ("name", "build"),
     [
         ("infinity_125M", Infinity),
-        ("infinity_2b_reg", lambda: infinity_2b()[0]),
+        ("infinity_2b_reg", lambda: infinity_2b()[1]),
         ("infinity_vae_d16", BitTokenizer),
-        ("infinity_vae_d32reg", lambda: infinity_2b()[1]),
+        ("infinity_vae_d32reg", lambda: infinity_2b()[0]),
     ],
 )
 def test_the_full_size_checkpoint_fits_by_name_and_shape(name, build):
@@ -44,7 +44,7 @@ def test_the_full_size_checkpoint_fits_by_name_and_shape(name, build):
 
 def test_parameter_counts_and_lengths_are_the_published_ones():
     with torch.device("meta"):
-        small, large = Infinity(), infinity_2b()[0]
+        small, large = Infinity(), infinity_2b()[1]
     assert round(sum(t.numel() for t in small.state_dict().values()) * 4 / 1e6) == 501  # MB of the published file
     assert round(sum(p.numel() for p in large.parameters()) / 1e9, 2) == 2.20
     assert [sum(n * n for n in model.scales) for model in (small, large)] == [521, 10521]

@@ -316,7 +316,7 @@ def rotary_angles(size: int, channels: int, full: int = SCALES_1M[-1]) -> Tensor
     return torch.cat((rows, columns), dim=-1).flatten(0, 1)
 
 
-def infinity_2b() -> tuple[Infinity, BitTokenizer]:
-    """Transformer and tokenizer in the sizes of `infinity_2b_reg.pth` and `infinity_vae_d32reg.pth`, 1024 pixels."""
+def infinity_2b() -> tuple[BitTokenizer, Infinity]:
+    """Tokenizer and transformer in the sizes of `infinity_vae_d32reg.pth` and `infinity_2b_reg.pth`, 1024 pixels."""
     model = Infinity(depth=32, channels=2048, heads=16, bits=32, chunks=8, scales=SCALES_1M)
-    return model, BitTokenizer(bits=32, scales=SCALES_1M)
+    return BitTokenizer(bits=32, scales=SCALES_1M), model

@@ -10,6 +10,42 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .files import fetch, published
+from .infinity import BitTokenizer, Infinity, infinity_2b
+from .var import VAR, VARTokenizer
+
+SIZES = {  # tokenizer and transformer in their published sizes
+    "var-d16": lambda: (VARTokenizer(), VAR(depth=16)),
+    "infinity-125m": lambda: (BitTokenizer(), Infinity()),
+    "infinity-2b": infinity_2b,
+}
+
+
+def load_published(name: str, where: torch.device | str = "cpu", dtype: torch.dtype | None = None, **files):
+    """Tokenizer and transformer of "var-d16", "infinity-125m" or "infinity-2b", with the authors' weights.
+
+    The transformer is in `dtype` (None: see `precision`), the tokenizer in float32, since its decoder was never checked
+    in half precision.  `files` are those of `files.fetch`: folder, cache, lock, revision.  Raises ValueError for an
+    unknown name or a checkpoint that does not fit, FileNotFoundError for one that is not to be had.
+    """
+    source = published(name)
+    paths = [fetch(source.repo, file, source.licence, **files) for file in (source.tokenizer, source.transformer)]
+    with torch.device("meta"):  # shapes only: memory comes with the weights
+        tokenizer, transformer = SIZES[name]()
+    load_into(tokenizer, read_checkpoint(paths[0], key="vae"), torch.float32, where)
+    load_into(transformer, read_checkpoint(paths[1]), dtype or precision(name, torch.device(where)), where)
+    return tokenizer, transformer
+
+
+def precision(name: str, where: torch.device) -> torch.dtype:
+    """The precision that suits a device: bfloat16 where a GPU has it in hardware, else float16; float32 on the CPU.
+
+    On the CPU the 2 B model is bfloat16 too, so that it fits 12 GB.
+    """
+    if where.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(where) >= (8, 0) else torch.float16
+    return torch.bfloat16 if name == "infinity-2b" else torch.float32
+
 
 def read_checkpoint(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
     """The tensors of a .safetensors or .pth file by name, mapped from disk.

@@ -1,0 +1,307 @@
+"""Published files: found, verified, locked, mapped into little memory; and text features, offline throughout."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from parity import cases
+from safetensors.torch import save_file
+
+from vartut.published import files, loading, text
+from vartut.published.infinity import BitTokenizer, Infinity
+from vartut.published.var import VAR
+from vartut.torchvision_repair import repair
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPO = "FoundationVision/var"
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A cache in the hub's layout with one file of one repository; returns the places that `fetch` is to use."""
+    content = b"not really weights"
+    digest = hashlib.sha256(content).hexdigest()
+    root = tmp_path / "hub" / "models--FoundationVision--var"
+    for folder in ("blobs", "refs", f"snapshots/{COMMIT}"):
+        (root / folder).mkdir(parents=True)
+    (root / "blobs" / digest).write_bytes(content)
+    (root / "refs" / "main").write_text(COMMIT)
+    (root / "snapshots" / COMMIT / "var_d16.pth").symlink_to(f"../../blobs/{digest}")
+    return {"cache": tmp_path / "hub", "folder": tmp_path / "own", "lock": tmp_path / "lock.json"}
+
+
+def test_a_cached_file_is_found_verified_and_locked_with_its_commit(hub):
+    path = files.fetch(REPO, "var_d16.pth", **hub)
+    assert path.read_bytes() == b"not really weights"
+    locked = json.loads(hub["lock"].read_text())[REPO]
+    assert locked["revision"] == COMMIT
+    assert locked["files"]["var_d16.pth"]["sha256"] == path.resolve().name
+
+
+def test_a_locked_commit_is_asked_for_even_when_main_has_moved(hub):
+    files.fetch(REPO, "var_d16.pth", **hub)
+    (hub["cache"] / "models--FoundationVision--var" / "refs" / "main").write_text(40 * "f")
+    assert files.fetch(REPO, "var_d16.pth", **hub).parent.name == COMMIT
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_damaged_file_is_refused_before_and_after_locking(hub, first):
+    if not first:
+        files.fetch(REPO, "var_d16.pth", **hub)
+    blob = next((hub["cache"] / "models--FoundationVision--var" / "blobs").iterdir())
+    blob.write_bytes(b"not really weights, cut")
+    with pytest.raises(ValueError, match=r"is not the var_d16.pth that was expected .*fetch it again"):
+        files.fetch(REPO, "var_d16.pth", **hub)
+
+
+def test_a_pinned_checksum_is_demanded(hub):
+    with pytest.raises(ValueError, match=r"not 000000000000\.\.\."):
+        files.fetch(REPO, "var_d16.pth", sha256="0" * 64, **hub)
+
+
+def test_a_file_in_your_own_folder_comes_first_and_is_locked_too(hub):
+    hub["folder"].mkdir()
+    mine = hub["folder"] / "var_d16.pth"
+    mine.write_bytes(b"mine")
+    assert files.fetch(REPO, "var_d16.pth", **hub) == mine
+    mine.write_bytes(b"theirs")
+    with pytest.raises(ValueError, match="or delete its entry in"):
+        files.fetch(REPO, "var_d16.pth", **hub)
+
+
+def test_a_missing_file_offline_says_in_one_line_what_to_fetch_and_where_to_put_it(hub):
+    with pytest.raises(FileNotFoundError) as error:
+        files.fetch(REPO, "vae_ch160v4096z32.pth", **hub)
+    message = str(error.value)
+    assert "https://huggingface.co/FoundationVision/var/resolve/main/vae_ch160v4096z32.pth" in message
+    assert f"into {hub['folder']}" in message
+    assert "licence MIT" in message
+    assert "\n" not in message
+
+
+def test_a_damaged_lock_file_says_what_to_do(hub):
+    hub["lock"].write_text("{")
+    with pytest.raises(ValueError, match="delete it, and the next download writes it anew"):
+        files.fetch(REPO, "var_d16.pth", **hub)
+
+
+def test_an_unknown_model_names_the_nearest():
+    with pytest.raises(ValueError, match='did you mean "infinity-2b"'):
+        loading.load_published("infinity-2B")
+
+
+def test_every_published_name_has_sizes():
+    assert list(loading.SIZES) == list(files.PUBLISHED)
+
+
+# ---- checkpoints into modules --------------------------------------------------------------------------------------
+
+
+def tiny_infinity():
+    return Infinity(2, 128, 2, 4, 2, (1, 2), text_channels=128, text_length=8)
+
+
+def tiny_tokenizer():
+    return BitTokenizer(4, 32, (1, 1, 1, 1, 1), (1, 2))
+
+
+def as_published(name: str) -> str:
+    """A tokenizer's parameter name as the authors' checkpoint has it: each convolution and norm wrapped once more."""
+    *path, layer, leaf = name.split(".")
+    kind = "norm" if "norm" in layer else "" if layer == "lfq" else "conv"
+    return ".".join([*path, layer, *([kind] if kind else []), leaf])
+
+
+def test_a_model_is_loaded_by_name_from_the_authors_files(tmp_path, monkeypatch):
+    """One .pth of tensors, and one training dump that has them under "vae" beside other things."""
+    torch.manual_seed(0)
+    tokenizer, transformer = tiny_tokenizer(), tiny_infinity()
+    wrapped = {as_published(name): tensor for name, tensor in tokenizer.state_dict().items()}
+    assert wrapped.keys() != tokenizer.state_dict().keys()
+    torch.save({"vae": wrapped, "steps": 500000}, tmp_path / "infinity_vae_d16.pth")
+    torch.save(transformer.state_dict(), tmp_path / "infinity_125M_256x256.pth")
+    monkeypatch.setitem(loading.SIZES, "infinity-125m", lambda: (tiny_tokenizer(), tiny_infinity()))
+    where = {"folder": tmp_path, "lock": tmp_path / "lock.json", "dtype": torch.bfloat16}
+    loaded = loading.load_published("infinity-125m", **where)
+    for ours, theirs, dtype in zip(loaded, (tokenizer, transformer), (torch.float32, torch.bfloat16)):
+        assert not ours.training
+        for name, tensor in theirs.state_dict().items():
+            expected = tensor.to(dtype) if tensor.is_floating_point() else tensor
+            assert torch.equal(ours.state_dict()[name], expected), name
+    grid = loaded[0].decode(loaded[0].empty(1))
+    assert grid.shape == (1, 3, 32, 32)
+
+
+def test_published_names_of_the_tokenizer_are_the_listed_ones():
+    with torch.device("meta"):
+        ours = {as_published(name) for name in BitTokenizer().state_dict()}
+    assert ours == set(cases.models()["checkpoints"]["infinity_vae_d16"])
+
+
+def test_safetensors_are_read_too(tmp_path):
+    model = tiny_infinity()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    with torch.device("meta"):
+        empty = tiny_infinity()
+    loading.load_into(empty, loading.read_checkpoint(tmp_path / "model.safetensors"), torch.float32, "cpu")
+    assert torch.equal(empty.head.weight, model.head.weight)
+
+
+class Trap:
+    """An object that runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('unpickled')",)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    torch.save({"weights": torch.zeros(1), "trap": Trap()}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match="is not a PyTorch file of tensors alone"):
+        loading.read_checkpoint(tmp_path / "evil.pth")
+
+
+def test_a_page_saved_instead_of_a_file_is_refused(tmp_path):
+    (tmp_path / "page.pth").write_text("<html>Entry not found</html>")
+    with pytest.raises(ValueError, match="download it again"):
+        loading.read_checkpoint(tmp_path / "page.pth")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*gone.pth"):
+        loading.read_checkpoint(tmp_path / "gone.pth")
+
+
+def test_precision_follows_the_device(monkeypatch):
+    assert loading.precision("var-d16", torch.device("cpu")) == torch.float32
+    assert loading.precision("infinity-2b", torch.device("cpu")) == torch.bfloat16
+    for capability, dtype in (((7, 5), torch.float16), ((8, 0), torch.bfloat16)):  # T4, A100
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert loading.precision("infinity-125m", torch.device("cuda")) == dtype
+
+
+MEASURE = """
+import re, sys, threading, time, torch
+from vartut.published import loading
+from vartut.published.var import VAR
+from vartut.torchvision_repair import repair
+
+def anonymous():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+with torch.device("meta"):
+    model = VAR(depth=6)
+before, peak, done = anonymous(), 0.0, threading.Event()
+
+def watch():
+    global peak
+    while not done.is_set():
+        peak = max(peak, anonymous())
+        time.sleep(0.001)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+loading.load_into(model, loading.read_checkpoint(sys.argv[1]), torch.bfloat16, "cpu")
+done.set()
+watcher.join()
+print(max(peak, anonymous()) - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_loading_needs_the_memory_of_the_converted_model_only(tmp_path):
+    """The float32 file (76 MB) is mapped: anonymous memory grows by the bfloat16 half of it, and little more."""
+    with torch.device("meta"):
+        state = VAR(depth=6).state_dict()
+    path = tmp_path / "model.pth"
+    torch.save({name: torch.ones(tensor.shape) for name, tensor in state.items()}, path)
+    size = path.stat().st_size / 2**20
+    run = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    grown = float(run.stdout)
+    assert 0.4 * size < grown < 0.6 * size, f"{grown:.0f} MB of anonymous memory for a file of {size:.0f} MB"
+
+
+# ---- text ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    """A tiny T5 encoder with a word-level tokenizer that appends the end mark, in a folder."""
+    repair()
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", "a", "red", "blue", "fox", "cup"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=8, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    T5EncoderModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_features_are_the_authors_ones(encoder):
+    """The authors pad to 512 tokens, encode under a mask and strip the padding."""
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    prompts = ["a red fox", "a blue cup a red cup", "fox"]
+    features = text.encode_text(prompts, encoder, dtype=torch.float32)
+    batch = AutoTokenizer.from_pretrained(encoder)(
+        prompts, max_length=512, padding="max_length", truncation=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        states = T5EncoderModel.from_pretrained(encoder).eval()(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask
+        )[0]
+    for prompt, state, mask in zip(prompts, states, batch.attention_mask):
+        assert len(features[prompt]) == len(prompt.split()) + 1
+        torch.testing.assert_close(features[prompt], state[: mask.sum()], atol=1e-5, rtol=0)
+
+
+def test_the_command_writes_a_file_that_gives_the_features_back(encoder, tmp_path, capsys):
+    listed, out = tmp_path / "prompts.txt", tmp_path / "new" / "features.safetensors"
+    listed.write_text("a blue cup\n\na red fox\n")
+    assert text.main(["a red fox", "--prompts", str(listed), "--out", str(out), "--encoder", str(encoder)]) == 0
+    assert "2 prompts" in capsys.readouterr().out
+    stored = text.FeatureFile(out)
+    assert stored.prompts == ("a red fox", "a blue cup")
+    fresh = text.encode_text(["a blue cup"], encoder)["a blue cup"]
+    torch.testing.assert_close(stored["a blue cup"], fresh, atol=2e-3, rtol=2e-3)
+    with pytest.raises(ValueError, match='no features of "a red foxes"; the nearest there is "a red fox"'):
+        stored["a red foxes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no prompts"),
+        (["a fox", "--encoder", "no/such-encoder"], "no/such-encoder is not on this machine: fetch it with"),
+        (["--prompts", "no-such-file.txt"], "no-such-file.txt"),
+    ],
+)
+def test_the_command_fails_in_one_line(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        text.main([*arguments, "--out", str(tmp_path / "out.safetensors"), "--where", "cpu"])
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_without_features_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"make them with `python -m vartut.published.text"):
+        text.FeatureFile(tmp_path / "none.safetensors")
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="it names no prompts"):
+        text.FeatureFile(tmp_path / "other.safetensors")
+
+
+def test_features_beyond_half_precision_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="do not fit half precision"):
+        text.save_features(tmp_path / "x.safetensors", {"a fox": torch.full((2, 4), 1e6)})

@@ -1,0 +1,131 @@
+"""Infinity's text: the states of flan-t5-xl's encoder, computed once or read from a file.
+
+The encoder is an 11 GB download (float32 shards; 2.4 GB of memory in half precision), its output for a prompt about
+80 KB: a file of features lets a tutorial's prompts do without the encoder.  To make one:
+
+    python -m vartut.published.text --out features.safetensors "a red fox in the snow" "two cups on a table"
+"""
+
+import argparse
+import difflib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..torchvision_repair import repair
+from .files import TEXT_LICENCE, TEXT_REPO
+
+MAX_TOKENS = 512  # longer prompts are cut, as in the authors' code
+
+
+def encode_text(
+    prompts: list[str],
+    encoder: str | Path = TEXT_REPO,
+    where: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+) -> dict[str, Tensor]:
+    """The features of each distinct prompt: float32 tensors (tokens, channels) on the CPU, the end mark included.
+
+    `encoder` is a repository of Hugging Face or a folder with tokenizer, configuration and safetensors weights.  It is
+    loaded, used and freed again: it need not be in memory beside Infinity.  `dtype` None means float16 on a GPU, as in
+    the authors' code, and bfloat16 on the CPU.  Raises FileNotFoundError if the encoder is not to be had.
+    """
+    repair()
+    from transformers import AutoTokenizer, T5EncoderModel  # slow to import, and needed here only
+
+    where = torch.device(where)
+    dtype = dtype or (torch.bfloat16 if where.type == "cpu" else torch.float16)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(encoder, revision=revision)
+        model = T5EncoderModel.from_pretrained(encoder, revision=revision, dtype=dtype, use_safetensors=True)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"the text encoder {encoder} is not on this machine: fetch it with `hf download {TEXT_REPO}` "
+            f"(11 GB, licence {TEXT_LICENCE}), name a folder that holds it, or use a file of precomputed features"
+        ) from error
+    model = model.to(where).eval()
+    features = {}
+    with torch.no_grad():
+        for prompt in dict.fromkeys(prompts):  # one at a time: without padding there is nothing to strip
+            ids = tokenizer(prompt, truncation=True, max_length=MAX_TOKENS, return_tensors="pt").input_ids
+            features[prompt] = model(input_ids=ids.to(where)).last_hidden_state[0].float().cpu()
+    return features
+
+
+def save_features(path: str | Path, features: dict[str, Tensor], encoder: str | Path = TEXT_REPO) -> Path:
+    """Write features by prompt to a .safetensors file, in half precision.  Raises ValueError if they do not fit it."""
+    path, prompts = Path(path), list(features)
+    tensors = {str(i): features[prompt].half().contiguous() for i, prompt in enumerate(prompts)}
+    for prompt, tensor in zip(prompts, tensors.values()):
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f'the features of "{prompt}" do not fit half precision')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, {"prompts": json.dumps(prompts), "encoder": str(encoder)})
+    return path
+
+
+class FeatureFile:
+    """Features by prompt from a file that `save_features` wrote; a tensor is read when it is asked for.
+
+        features = FeatureFile("features.safetensors")
+        condition = model.encode([features[prompt] for prompt in prompts])
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"no text features at {path}: make them with `python -m vartut.published.text --out {path} PROMPT ...`"
+            )
+        with safe_open(self.path, "pt") as file:
+            metadata = file.metadata() or {}
+        if "prompts" not in metadata:
+            raise ValueError(f"{path} holds tensors, but not text features: it names no prompts")
+        self.prompts, self.encoder = tuple(json.loads(metadata["prompts"])), metadata["encoder"]
+
+    def __getitem__(self, prompt: str) -> Tensor:
+        """The features (tokens, channels) of one prompt, float32.  Raises ValueError naming the nearest prompt."""
+        if prompt not in self.prompts:
+            near = difflib.get_close_matches(prompt, self.prompts, n=1, cutoff=0.0)
+            hint = f'; the nearest there is "{near[0]}"' if near else ""
+            raise ValueError(f'{self.path} has no features of "{prompt}"{hint}')
+        with safe_open(self.path, "pt") as file:
+            return file.get_tensor(str(self.prompts.index(prompt))).float()
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+def make_feature_file(prompts: list[str], out: str | Path, **encoding) -> Path:
+    """Encode prompts and write their features; `encoding` are the arguments of `encode_text`."""
+    return save_features(out, encode_text(prompts, **encoding), encoding.get("encoder", TEXT_REPO))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command: prompts from the line or, with --prompts, one per line of a file."""
+    parser = argparse.ArgumentParser(prog="python -m vartut.published.text", description="Precompute text features.")
+    parser.add_argument("prompt", nargs="*")
+    parser.add_argument("--prompts", type=Path, help="a text file with one prompt per line")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--encoder", default=TEXT_REPO, help="repository or folder of the T5 encoder")
+    parser.add_argument("--where", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args(argv)
+    try:
+        lines = args.prompts.read_text().splitlines() if args.prompts else []
+        prompts = [*args.prompt, *(line.strip() for line in lines if line.strip())]
+        if not prompts:
+            raise ValueError("no prompts: give them on the line, or a file of them with --prompts")
+        path = make_feature_file(prompts, args.out, encoder=args.encoder, where=args.where)
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {' '.join(str(error).split())}\n")
+    print(f"{len(dict.fromkeys(prompts))} prompts, {path.stat().st_size / 1e6:.2f} MB: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
