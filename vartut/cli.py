@@ -13,6 +13,8 @@ RECIPES = {  # name: steps and batch of the shipped weights' first run
     "tokenizer": (6000, 64),
     "tokenizer-bits": (6000, 64),
     "tiny": (20000, 64),
+    "clip": (3000, 128),
+    "clip-hard": (3000, 128),
 }
 
 
@@ -158,6 +160,10 @@ def build_recipe(name: str, settings: dict | None, seed: int, batch: int, folder
     from .transformer import NextScaleTransformer
 
     where = device()
+    if name.startswith("clip"):
+        from . import clip
+
+        return clip.ClipRecipe(name == "clip-hard", where, seed, batch), clip.SETTINGS
     if name.startswith("tokenizer"):
         quantizer = "bits" if name == "tokenizer-bits" else "codebook"
         fresh = {"quantizer": quantizer, "codes": 512, "channels": 16, "width": 64, "scales": list(SCALES)}
