@@ -11,6 +11,7 @@ from .hub import load, load_tokenizer
 from .judging import judge
 from .ledger import Ledger
 from .search import beam_search, greedy_search, random_search
+from .verifiers import load_verifier
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "judge",
     "load",
     "load_tokenizer",
+    "load_verifier",
     "random_search",
     "world",
 ]
