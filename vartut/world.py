@@ -6,7 +6,7 @@ and `vartut.judge` can say which from the pixels alone.
 
 - `sample(task, n, split, seed)` draws scenes; scene i depends on (task, split, seed, i) alone, on every machine.
 - `render(scenes)` paints them by signed distances, antialiased, as one batch of torch operations.
-- `parse(prompt)` reads any prompt of the grammar; `describe` writes one.
+- The words, `parse` and `describe` come from `grammar.py` and can be reached from here.
 
 The tasks carry the names of the benchmarks that they imitate: GenEval (arXiv 2310.11513) and T2I-CompBench++
 (arXiv 2307.06350).
@@ -19,32 +19,28 @@ from dataclasses import dataclass
 
 import torch
 
-SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross", "ring", "heart")
-COLORS = {  # chosen to stay apart under protanopia and deuteranopia too: a test measures it
-    "black": (0.10, 0.10, 0.12),
-    "red": (0.80, 0.10, 0.16),
-    "orange": (0.97, 0.56, 0.06),
-    "yellow": (0.98, 0.90, 0.25),
-    "green": (0.00, 0.60, 0.42),
-    "cyan": (0.38, 0.80, 0.96),
-    "blue": (0.08, 0.28, 0.72),
-    "pink": (0.90, 0.42, 0.70),
-}
-TEXTURES = ("solid", "striped", "dotted")
-SIZES = {"small": 8.0, "large": 13.0}  # radius in pixels of a 64-pixel picture
-RELATIONS = ("left of", "right of", "above", "below")
-NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
+from .grammar import (  # noqa: F401  (the words of the world are read as world.parse, world.WORDS, ...)
+    COLORS,
+    MAX_WORDS,
+    NUMBERS,
+    PLURALS,
+    RELATIONS,
+    SHAPES,
+    SINGULAR,
+    SIZES,
+    TEXTURES,
+    WORDS,
+    Description,
+    Group,
+    describe,
+    parse,
+    token_ids,
+    words,
+)
+
 TASKS = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "texture", "complex")
 GROUND = (0.93, 0.92, 0.90)
 LATTICE = 4  # centres lie on multiples of this many pixels
-MAX_WORDS = 16
-
-PLURALS = {shape: shape + ("es" if shape == "cross" else "s") for shape in SHAPES}
-SINGULAR = {plural: shape for shape, plural in PLURALS.items()}
-WORDS = (  # the whole vocabulary, in a fixed order: the index is the text model's token id, 0 is padding
-    "<pad>", "a", "an", *NUMBERS, *SIZES, *TEXTURES, *COLORS, *SHAPES, *PLURALS.values(),
-    "and", ",", "left", "right", "of", "above", "below",
-)  # fmt: skip
 
 # What training never shows.  A pairing is a fact about one object; a relation combination is about two shapes,
 # written with the left or upper shape first, so that "left of" and "right of" hide the same pictures.
@@ -72,123 +68,12 @@ class Object:
 
 
 @dataclass(frozen=True)
-class Group:
-    """What a prompt says of one object, or of `count` alike ones; None where it says nothing."""
-
-    count: int
-    shape: str
-    color: str | None = None
-    texture: str | None = None
-    size: str | None = None
-
-
-@dataclass(frozen=True)
-class Description:
-    """A parsed prompt: its groups, and the relation of the first group to the second, or None."""
-
-    groups: tuple[Group, ...]
-    relation: str | None = None
-
-
-@dataclass(frozen=True)
 class Scene:
     """Objects and the prompt that is true of them."""
 
     objects: tuple[Object, ...]
     prompt: str
     task: str
-
-
-# ---- prompts -------------------------------------------------------------------------------------------------------
-
-
-def describe(description: Description) -> str:
-    """The prompt of a description, articles and plurals right: "an orange star left of two small rings"."""
-    phrases = []
-    for group in description.groups:
-        adjectives = [word for word in (group.size, group.texture, group.color) if word]
-        noun = group.shape if group.count == 1 else PLURALS[group.shape]
-        rest = " ".join([*adjectives, noun])
-        number = {n: word for word, n in NUMBERS.items()}.get(group.count)
-        phrases.append(f"{number or ('an' if rest[0] in 'aeiou' else 'a')} {rest}")
-    if description.relation:
-        return f"{phrases[0]} {description.relation} {phrases[1]}"
-    if len(phrases) == 1:
-        return phrases[0]
-    return ", ".join(phrases[:-1]) + " and " + phrases[-1]
-
-
-def words(prompt: str) -> list[str]:
-    """Split a prompt into the vocabulary's words; an unknown word raises ValueError with the nearest known one."""
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError('a prompt is a non-empty text such as "a red circle left of a blue square"')
-    found = prompt.lower().strip().rstrip(".").replace(",", " , ").split()
-    for word in found:
-        if word not in WORDS:
-            near = difflib.get_close_matches(word, WORDS[1:], n=1, cutoff=0.0)[0]
-            raise ValueError(f'unknown word "{word}" in the prompt "{prompt}"; the nearest known word is "{near}"')
-    if len(found) > MAX_WORDS:
-        raise ValueError(f'the prompt "{prompt}" has {len(found)} words; at most {MAX_WORDS} can be read')
-    return found
-
-
-def token_ids(prompts) -> torch.Tensor:
-    """Word ids (B, MAX_WORDS), padded with 0; the empty text "" is all padding, the unconditional prompt."""
-    ids = torch.zeros(len(prompts), MAX_WORDS, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        found = [WORDS.index(word) for word in words(prompt)] if prompt else []
-        ids[row, : len(found)] = torch.tensor(found, dtype=torch.long)
-    return ids
-
-
-def parse(prompt: str) -> Description:
-    """Read any prompt of the grammar
-
-        prompt   = group | group relation group | group {"," group} "and" group
-        group    = ("a" | "an" | "two" .. "five") [size] [texture] [colour] shape
-
-    Raises ValueError with one line: an unknown word with the nearest known one, or where the grammar was left.
-    """
-    rest = words(prompt)
-
-    def fail(wanted):
-        got = f'"{rest[0]}"' if rest else "the end"
-        raise ValueError(f'cannot read the prompt "{prompt}": expected {wanted}, found {got}')
-
-    def group():
-        if not rest or rest[0] not in ("a", "an", *NUMBERS):
-            fail('"a", "an" or a number from "two" to "five"')
-        count = NUMBERS.get(rest.pop(0), 1)
-        said = {}
-        for name, known in (("size", SIZES), ("texture", TEXTURES), ("color", COLORS)):
-            if rest and rest[0] in known:
-                said[name] = rest.pop(0)
-        nouns = {shape: shape for shape in SHAPES} if count == 1 else SINGULAR
-        if not rest or rest[0] not in nouns:
-            fail("a shape such as " + ('"circle"' if count == 1 else '"circles"') + " (size, texture, colour before it)")
-        return Group(count, nouns[rest.pop(0)], **said)
-
-    groups = [group()]
-    for relation in RELATIONS:
-        if rest[: len(relation.split())] == relation.split():
-            del rest[: len(relation.split())]
-            groups.append(group())
-            if rest:
-                fail("nothing after the second object of a relation")
-            return Description(tuple(groups), relation)
-    while rest and rest[0] == ",":
-        rest.pop(0)
-        groups.append(group())
-    if rest and rest[0] == "and":
-        rest.pop(0)
-        groups.append(group())
-    elif len(groups) > 1:
-        fail('"and" before the last object')
-    if rest:
-        fail('a relation, "," or "and"')
-    if sum(g.count for g in groups) > 5:
-        raise ValueError(f'the prompt "{prompt}" asks for more than five objects; a picture holds five')
-    return Description(tuple(groups))
 
 
 # ---- scenes --------------------------------------------------------------------------------------------------------
