@@ -41,9 +41,10 @@ def measure(arm: str, n: int, seed: int) -> list[dict]:
     minutes = (time.perf_counter() - began) / 60
     made = {"model": hub.read_provenance("tiny")["sha256"][:12], "commit": hub.commit(), "seed": seed}
     made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
-    print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(evaluate.success_table(outcomes))}", flush=True)
-    rows = evaluate.success_table(outcomes)
-    return [{"arm": arm} | {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} | made for row in rows]
+    table = evaluate.success_table(outcomes)
+    print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(table)}", flush=True)
+    rows = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in table]
+    return [{"arm": arm} | row | made for row in rows]
 
 
 def _search(search, verifier, sampler, prompt, seed):

@@ -45,9 +45,8 @@ def training() -> str:
         metrics = ", ".join(f"{k} {v}" for k, v in p["metrics"].items() if isinstance(v, (int, float)))
         steps = " + ".join(f"{run['steps']:,} x {run['batch']}" for run in p["runs"])
         where = f"{p['threads']} threads, {p['device']}"
-        lines.append(
-            f"| `vartut train {name}` | {p['parameters'] / 1e6:.2f} M | {p['minutes']:.0f} | {where} | {steps} | {metrics} |"
-        )
+        size = f"{p['parameters'] / 1e6:.2f} M"
+        lines.append(f"| `vartut train {name}` | {size} | {p['minutes']:.0f} | {where} | {steps} | {metrics} |")
     return "\n".join(lines)
 
 
@@ -56,7 +55,7 @@ def filled(text: str) -> str:
     for name, table in (("quality", quality()), ("training", training())):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
         if not re.search(pattern, text, re.DOTALL):
-            raise ValueError(f"README.md has no place for the table: put <!-- {name} --> and <!-- end of {name} --> back")
+            raise ValueError(f"README.md has no place for it: put <!-- {name} --> and <!-- end of {name} --> back")
         text = re.sub(pattern, lambda m, table=table: m[1] + table + "\n" + m[2], text, flags=re.DOTALL)
     return text
 

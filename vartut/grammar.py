@@ -116,7 +116,8 @@ def parse(prompt: str) -> Description:
                 said[name] = rest.pop(0)
         nouns = {shape: shape for shape in SHAPES} if count == 1 else SINGULAR
         if not rest or rest[0] not in nouns:
-            fail("a shape such as " + ('"circle"' if count == 1 else '"circles"') + " (size, texture, colour before it)")
+            example = "circle" if count == 1 else "circles"
+            fail(f'a shape such as "{example}" (size, texture and colour before it)')
         return Group(count, nouns[rest.pop(0)], **said)
 
     groups = [group()]

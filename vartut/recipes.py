@@ -48,7 +48,8 @@ class TokenizerRecipe:
         with torch.autocast(self.where.type, training_dtype(self.where)):
             output = model.decoder(through)
         output = output.float() * 0.5 + 0.5
-        weight = 1 + 4 * ((images - images.new_tensor(world.GROUND).view(1, 3, 1, 1)).abs().amax(1, keepdim=True) > 0.05)
+        ground = images.new_tensor(world.GROUND).view(1, 3, 1, 1)
+        weight = 1 + 4 * ((images - ground).abs().amax(1, keepdim=True) > 0.05)
         error = weight * ((output - images).square() + 0.1 * (output - images).abs())
         commitment = (f - stack.detach()).square().mean()  # pulls f to the codes
         growth = (stack - f.detach()).square().mean()  # trains phi to grow codes to what was left
@@ -136,8 +137,7 @@ class TransformerRecipe:
 
     def _cross_entropy(self, images, prompts, share, draws):
         with torch.autocast(self.where.type, training_dtype(self.where)):
-            with torch.no_grad():
-                f = self.tokenizer.encoder(2 * images - 1).float()
+            f = self.tokenizer.encoder(2 * images - 1).float()  # the tokenizer's weights are frozen
         with torch.no_grad():
             inputs, targets = self_correcting_pairs(self.tokenizer, f, share, draws)
         with torch.autocast(self.where.type, training_dtype(self.where)):

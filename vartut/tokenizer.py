@@ -51,8 +51,9 @@ class Codebook(nn.Module):
             return
         number = chosen.sum(0)
         mean = chosen.T @ vectors / number.clamp(min=1)[:, None]
-        share = ((1 - self.decay) * number / (self.decay * self.count + (1 - self.decay) * number).clamp(min=1e-6))[:, None]
-        self.codebook.lerp_(mean, share)
+        new = (1 - self.decay) * number
+        share = new / (self.decay * self.count + new).clamp(min=1e-6)  # of the batch in each code's running mean
+        self.codebook.lerp_(mean, share[:, None])
         self.count.mul_(self.decay).add_(number, alpha=1 - self.decay)
         dead = self.count < 0.02 * len(vectors) / self.codes  # chosen 50 times less often than the average code
         if dead.any():
@@ -177,7 +178,7 @@ class Tokenizer(nn.Module):
         return torch.zeros(rows, self.channels, self.side, self.side, device=self.phi[0].weight.device)
 
     def quantize(self, f: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
-        """Residual quantization of latents f (B, C, 8, 8): tokens, sums and the vectors that were quantized, a scale each."""
+        """Residual quantization of latents f (B, C, 8, 8): tokens, sums and the quantized vectors, one of each a scale."""
         latent, tokens, sums, vectors = torch.zeros_like(f), [], [], []
         for k in range(len(self.scales)):
             vectors.append(self.shrink(f - latent, k))  # (B, n_k^2, C)

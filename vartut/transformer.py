@@ -158,5 +158,6 @@ class NextScaleTransformer(nn.Module):
         """
         linear = 2 * new * 12 * self.width**2 * self.depth
         attention = 4 * new * (past + new) * self.width * self.depth
-        ends = 2 * new * self.width * (self.head.out_features + self.input.in_features * (past > MAX_WORDS)) if head else 0
+        inputs = self.input.in_features if past > MAX_WORDS else 0  # scale 0 starts from a learned vector
+        ends = 2 * new * self.width * (self.head.out_features + inputs) if head else 0
         return linear + attention + ends

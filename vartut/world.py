@@ -230,7 +230,8 @@ def _heart(x, y):
     x, y = x.abs(), 0.56 - y / 1.75  # the tip at y = 0, the lobes above
     x = x / 1.75
     lobe = torch.hypot(x - 0.25, y - 0.75) - 0.3536
-    side = torch.minimum(x**2 + (y - 1) ** 2, (x - 0.5 * (x + y).clamp(min=0)) ** 2 + (y - 0.5 * (x + y).clamp(min=0)) ** 2)
+    along = 0.5 * (x + y).clamp(min=0)
+    side = torch.minimum(x**2 + (y - 1) ** 2, (x - along) ** 2 + (y - along) ** 2)
     return 1.75 * torch.where(x + y > 1, lobe, side.sqrt() * torch.sign(x - y))
 
 
