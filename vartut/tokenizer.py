@@ -178,7 +178,7 @@ class Tokenizer(nn.Module):
         return torch.zeros(rows, self.channels, self.side, self.side, device=self.phi[0].weight.device)
 
     def quantize(self, f: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
-        """Residual quantization of latents f (B, C, 8, 8): tokens, sums and the quantized vectors, one of each a scale."""
+        """Residual quantization of latents f (B, C, 8, 8): per scale its tokens, the sum, the quantized vectors."""
         latent, tokens, sums, vectors = torch.zeros_like(f), [], [], []
         for k in range(len(self.scales)):
             vectors.append(self.shrink(f - latent, k))  # (B, n_k^2, C)
