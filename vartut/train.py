@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
@@ -84,15 +84,18 @@ def save_checkpoint(path: Path, recipe, identity: dict, step: int, minutes: floa
 
 def load_checkpoint(path: Path, recipe, identity: dict) -> tuple[int, float]:
     """Fill the recipe from a checkpoint of the same run; returns (steps done, minutes spent)."""
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        for key, value in identity.items():
-            if metadata.get(key) != value:
-                raise ValueError(
-                    f"{path} is of another run ({key} {metadata.get(key)}, not {value}): "
-                    "remove it, or give this run a folder of its own with --folder"
-                )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: remove it, and the run starts anew") from error
+    for key, value in identity.items():
+        if metadata.get(key) != value:
+            raise ValueError(
+                f"{path} is of another run ({key} {metadata.get(key)}, not {value}): "
+                "remove it, or give this run a folder of its own with --folder"
+            )
     recipe.model.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
     for i, optimizer in enumerate(recipe.optimizers):
         state = {}
