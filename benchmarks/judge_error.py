@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from vartut import world
 from vartut.evaluate import wilson
 from vartut.hub import commit
-from vartut.judging import judge
+from vartut.judging import find, verdict
 
 KINDS = {  # which kind a word is of; a change is of the kind of the new word
     **dict.fromkeys(("a", "an", *world.NUMBERS), "number"),
@@ -154,9 +154,9 @@ def judged(scenes, lies, distort, strength, seed):
         cases = [(i, scene.prompt, "false reject", "all") for i, scene in enumerate(some)]
         for i, changes in enumerate(lies[first : first + 256]):
             cases += [(i, prompt, "false accept", kind) for prompt, kind in changes]
-        rows = [case[0] for case in cases]
-        for (_, _, error, kind), verdict in zip(cases, judge(images[rows], [case[1] for case in cases])):
-            wrong = verdict.correct == (error == "false accept")
+        pictures = find(images)
+        for i, prompt, error, kind in cases:
+            wrong = verdict(pictures[i], prompt).correct == (error == "false accept")
             for key in {(error, kind), (error, "all")}:
                 counts.setdefault(key, [0, 0])
                 counts[key][0] += wrong

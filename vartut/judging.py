@@ -34,7 +34,6 @@ from vartut import world
 
 SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
 CLEAR = 0.60  # a component that fits no template better than this has no clear shape
-SPLIT_BELOW = 0.86  # a component that fits one template worse than this is tried as several touching objects
 BLURS = (0.0, 1.0, 1.8)  # pixels: the templates are compared sharp and blurred
 HALF = 16  # templates are 32 x 32 pixels
 PAD = 24  # a margin around the picture, so that every window lies inside
@@ -84,11 +83,12 @@ def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
     """
     if isinstance(prompts, str):
         raise ValueError(f'prompts is a list with one prompt per picture; write ["{prompts}"]')
-    described = [world.parse(prompt) for prompt in prompts]
+    for prompt in prompts:  # before the work
+        world.parse(prompt)
     pictures = find(images)
-    if len(pictures) != len(described):
-        raise ValueError(f"one prompt per picture: got {len(pictures)} pictures and {len(described)} prompts")
-    return [_verdict(found, description) for found, description in zip(pictures, described)]
+    if len(pictures) != len(prompts):
+        raise ValueError(f"one prompt per picture: got {len(pictures)} pictures and {len(prompts)} prompts")
+    return [verdict(found, prompt) for found, prompt in zip(pictures, prompts)]
 
 
 def find(images: torch.Tensor) -> list[tuple[Found, ...]]:
@@ -122,13 +122,14 @@ class _Templates:
     zones: torch.Tensor  # (1024, K): the silhouette and two pixels around it
 
     def picture(self, k: int, t: int, c: int) -> torch.Tensor:
+        """One template, (3, 32, 32)."""
         masks = self.masks.view(2 * HALF, 2 * HALF, -1, 3)[:, :, k]
         shown = masks[..., 0] * self.color[:, c, None, None]
         return shown if t == 0 else shown + masks[..., t] * self.pale[:, c, None, None]
 
 
 @cache
-def _templates() -> _Templates:
+def _templates(blurs: tuple[float, ...] = BLURS) -> _Templates:
     """Render every silhouette once, and read the masks off the pictures of black objects."""
     ground, black = world.GROUND[0], world.COLORS["black"][0]
     kinds, masks = [], []
@@ -138,7 +139,7 @@ def _templates() -> _Templates:
         ]
         solid, *textured = world.render(scenes)[:, 0, 32 - HALF : 32 + HALF, 32 - HALF : 32 + HALF].numpy()
         parts = [(ground - solid) / (ground - black)] + [(p - solid) / (0.65 * (1 - black)) for p in textured]
-        for blur in BLURS:
+        for blur in blurs:
             kinds.append((shape, size, blur))
             masks.append(np.stack([ndimage.gaussian_filter(part, blur) if blur else part for part in parts], -1))
     stacked = torch.from_numpy(np.stack(masks, 2)).float().reshape(4 * HALF * HALF, -1, 3)  # (1024, K, 3)
@@ -154,12 +155,11 @@ def _templates() -> _Templates:
     return _Templates(tuple(kinds), stacked.reshape(4 * HALF * HALF, -1).contiguous(), color, pale, energy, zones)
 
 
-def _overlap(rest: torch.Tensor, rows, ys, xs):
+def _overlap(bank: _Templates, rest: torch.Tensor, rows, ys, xs):
     """<R, T> for all templates centred at (ys, xs) of pictures `rows` of rest (N, 3, H, W): (M, K, 3, 8); and the
     windows of rest there (M, 1024, 3)."""
-    bank = _templates()
     step = torch.arange(2 * HALF) - HALF
-    row, y, x = torch.as_tensor(rows)[:, None, None], torch.as_tensor(ys)[:, None, None], torch.as_tensor(xs)[:, None, None]
+    row, y, x = (torch.as_tensor(v)[:, None, None] for v in (rows, ys, xs))
     windows = rest.permute(0, 2, 3, 1)[row, y + step[:, None], x + step]  # (M, 32, 32, 3)
     windows = windows.reshape(len(windows), -1, 3)
     corr = windows.transpose(1, 2).reshape(-1, 4 * HALF * HALF) @ bank.masks
@@ -172,17 +172,26 @@ def _overlap(rest: torch.Tensor, rows, ys, xs):
 # ---- finding objects -----------------------------------------------------------------------------------------------
 
 
-def _components(images: torch.Tensor):
-    """Split what stands out from the ground: (N, 3, 112, 112) pictures of one component each, and their rows."""
-    away = (images - torch.tensor(world.GROUND).view(1, 3, 1, 1)).numpy()
+def _foreground(images: torch.Tensor) -> np.ndarray:
+    """Pictures less their ground, (B, 3, 64, 64); noisy ones smoothed, for which there are blurred templates."""
+    ground = torch.tensor(world.GROUND)
+    shift = images.flatten(2).median(2).values - ground  # most of a picture is ground, by now perhaps a bit off
+    away = (images - (ground + shift.clamp(-0.08, 0.08))[:, :, None, None]).numpy()
     curve = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6  # of standard deviation one on white noise
     noise = np.median(np.abs(ndimage.convolve(away, curve[None, None])), axis=(1, 2, 3)) / 0.6745
-    seen = away.copy()
-    for i in np.flatnonzero(noise > 0.02):  # smooth noisy pictures, for finding the components only
-        seen[i] = ndimage.gaussian_filter(away[i], (0, 1.0, 1.0))
-    distance = np.sqrt((seen**2).sum(1))  # (B, 64, 64)
-    level = np.maximum(0.09, 0.2 * ndimage.maximum_filter(distance, (1, 7, 7)))
-    labels, count = ndimage.label(distance > level, np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3]))
+    for i in np.flatnonzero(noise > 0.03):
+        away[i] = ndimage.gaussian_filter(away[i], (0, 1.0, 1.0))
+    return away
+
+
+def _components(images: torch.Tensor):
+    """Split what stands out from the ground: (N, 3, 112, 112) pictures of one component each, and their rows."""
+    away = _foreground(images)
+    distance = np.sqrt((away**2).sum(1))  # (B, 64, 64)
+    level = np.maximum(0.09, 0.2 * ndimage.maximum_filter(distance, (1, 7, 7)))  # keeps dark neighbours apart
+    beside = ndimage.generate_binary_structure(3, 1)
+    beside[[0, 2]] = False  # pixels of different pictures never touch
+    labels, count = ndimage.label(distance > level, beside)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     keep = [i for i in range(1, count + 1) if areas[i] >= SPECK]
     wide = np.where(labels > 0, labels, ndimage.maximum_filter(labels, (1, 5, 5)))  # two pixels more for soft edges
@@ -204,80 +213,96 @@ def _shifts(ys, xs, reach: int, step: int):
 
 def _fit(parts: torch.Tensor):
     """The best single template of every component: list of (fit, y, x, k, t, c)."""
-    energy = (parts**2).sum((1, 2, 3))  # (N,)
+    bank = _templates()
     weight = (parts**2).sum(1)
+    energy = weight.sum((1, 2))  # (N,)
     axis = torch.arange(parts.shape[-1]) + 0.5
     ys = ((weight.sum(2) * axis).sum(1) / energy).round().long()
     xs = ((weight.sum(1) * axis).sum(1) / energy).round().long()
-    best = None
     for reach, step in ((4, 2), (1, 1)):
         rows, y, x, p = _shifts(ys, xs, reach, step)
-        overlap, _ = _overlap(parts, rows, y, x)
-        fit = overlap / (energy[rows].view(-1, 1, 1, 1) + _templates().energy - overlap)
+        overlap, _ = _overlap(bank, parts, rows, y, x)
+        fit = overlap / (energy[rows].view(-1, 1, 1, 1) + bank.energy - overlap)
         value, index = fit.view(len(parts), -1).max(1)
-        place = torch.arange(len(parts)) * p + index // fit[0].numel()
-        best, ys, xs = index % fit[0].numel(), y[place], x[place]
+        place = torch.arange(len(parts)) * p + index // bank.energy.numel()
+        best, ys, xs = index % bank.energy.numel(), y[place], x[place]
     k, t, c = (best // 24).tolist(), (best // 8 % 3).tolist(), (best % 8).tolist()
     return list(zip(value.tolist(), ys.tolist(), xs.tolist(), k, t, c))
 
 
-def _paste(part: torch.Tensor, match, sign: float):
+def _paste(bank: _Templates, part: torch.Tensor, match, sign: float):
     _, y, x, *kind = match
-    part[:, y - HALF : y + HALF, x - HALF : x + HALF] += sign * _templates().picture(*kind)
+    part[:, y - HALF : y + HALF, x - HALF : x + HALF] += sign * bank.picture(*kind)
 
 
-def _pursue(rest: torch.Tensor, ys, xs):
-    """The template at one of these places that is most like what stands there in rest (3, H, W), or None."""
-    bank = _templates()
+def _pursue(bank: _Templates, rest: torch.Tensor, ys, xs):
+    """The template at one of these places that is most like what stands there in rest (3, H, W)."""
     ys, xs = ys.clamp(HALF, rest.shape[1] - HALF), xs.clamp(HALF, rest.shape[2] - HALF)
-    overlap, windows = _overlap(rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
+    overlap, windows = _overlap(bank, rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
     there = ((windows**2).sum(2) @ bank.zones)[..., None, None]  # |R|^2 on the template and two pixels around it
     fit = overlap / (there + bank.energy - overlap)
-    index = int(fit.argmax())
-    place, kind = divmod(index, bank.energy.numel())
-    best = float(fit.view(-1)[index])
-    return (best, int(ys[place]), int(xs[place]), kind // 24, kind // 8 % 3, kind % 8) if best > 0.4 else None
+    place, kind = divmod(int(fit.argmax()), bank.energy.numel())
+    return (float(fit.max()), int(ys[place]), int(xs[place]), kind // 24, kind // 8 % 3, kind % 8)
+
+
+def _again(bank: _Templates, rest: torch.Tensor, old, reach: int):
+    """Match one object anew near its place, the others given, and take it off rest; `old` is on rest already."""
+    _, y, x, _ = _shifts(torch.tensor([old[1]]), torch.tensor([old[2]]), reach, 1)
+    new = _pursue(bank, rest, y, x)
+    _paste(bank, rest, new, -1)
+    return new
 
 
 def _split(part: torch.Tensor):
-    """Explain one component by several templates: list of (fit, y, x, k, t, c), and the likeness of them all."""
+    """Explain one component by several templates, greedily: list of (fit, y, x, k, t, c), and their sum."""
+    rough, bank = _templates(BLURS[1:2]), _templates()
     rest, found = part.clone(), []
     for _ in range(6):
-        ys, xs = torch.nonzero((rest**2).sum(0) > 0.01, as_tuple=True)
-        if len(ys) < SPECK:
+        ys, xs = torch.nonzero((rest**2).sum(0) > 0.02, as_tuple=True)
+        if len(ys) < 2 * SPECK:
             break
-        spans = [torch.arange(int(v.min()) + 4, max(int(v.max()) - 3, int(v.min()) + 5), 2) for v in (ys, xs)]
-        match = _pursue(rest, *torch.cartesian_prod(*spans).T)
-        if match is None:
+        spans = [torch.arange(int(v.min()) + 5, max(int(v.max()) - 4, int(v.min()) + 6), 2) for v in (ys, xs)]
+        match = _pursue(rough, rest, *torch.cartesian_prod(*spans).T)
+        if match[0] < 0.4:
             break
-        _paste(rest, match, -1)
+        _paste(rough, rest, match, -1)
         found.append(match)
-        for i, old in enumerate(found):  # every object again, given the others
-            _paste(rest, old, 1)
-            _, y, x, _ = _shifts(torch.tensor([old[1]]), torch.tensor([old[2]]), 2, 1)
-            found[i] = _pursue(rest, y, x) or old
-            _paste(rest, found[i], -1)
-    whole = part - rest
-    overlap = (part * whole).sum()
-    return found, (overlap / ((part**2).sum() + (whole**2).sum() - overlap).clamp(min=1e-9)).item()
+    for i, old in enumerate(found):  # each again, given the others, with all templates
+        _paste(rough, rest, old, 1)
+        found[i] = _again(bank, rest, old, 2)
+    for i, old in enumerate(found):
+        _paste(bank, rest, old, 1)
+        found[i] = _again(bank, rest, old, 1)
+    return found, part - rest
+
+
+def _likeness(part: torch.Tensor, whole: torch.Tensor) -> float:
+    """How alike two difference pictures are, every pixel counting the same, dark or pale: at most 1."""
+    dots, squares = (part * whole).sum(0), (part**2).sum(0) + (whole**2).sum(0)
+    seen = squares > 0.02
+    return float((2 * dots[seen] / squares[seen]).mean())
+
+
+def _explain(part: torch.Tensor, match):
+    """The objects of a component: its best single template, or several where they explain much more of its pixels."""
+    bank, whole = _templates(), torch.zeros_like(part)
+    _paste(bank, whole, match, 1)
+    near = torch.from_numpy(ndimage.binary_dilation((whole**2).sum(0).numpy() > 0.02, iterations=2))
+    outside = int((((part**2).sum(0) > 0.02) & ~near).sum())
+    if match[0] >= CLEAR and outside < 2 * SPECK:
+        return [match]
+    several, together = _split(part)
+    better = len(several) > 1 and _likeness(part, together) > _likeness(part, whole) + 0.1
+    return several if better else [match]
 
 
 def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
     parts, rows = _components(images)
     pictures = [[] for _ in images]
-    if len(parts) == 0:
-        return [() for _ in images]
-    bank = _templates()
-    for part, row, match in zip(parts, rows, _fit(parts)):
-        matches = [match]
-        if match[0] < SPLIT_BELOW:
-            several, total = _split(part)
-            if len(several) > 1 and total > match[0] + 0.05:
-                matches = several
-        for fit, y, x, k, t, c in matches:
-            shape, size, _ = bank.kinds[k]
-            shape = shape if fit >= CLEAR else None
-            names = (shape, tuple(world.COLORS)[c], world.TEXTURES[t], size)
+    for part, row, single in zip(parts, rows, _fit(parts) if rows else ()):
+        for fit, y, x, k, t, c in _explain(part, single):
+            shape, size, _ = _templates().kinds[k]
+            names = (shape if fit >= CLEAR else None, tuple(world.COLORS)[c], world.TEXTURES[t], size)
             pictures[row].append(Found(*names, float(x - PAD), float(y - PAD), fit))
     return [tuple(sorted(found, key=lambda o: (o.x, o.y))) for found in pictures]
 
@@ -360,11 +385,13 @@ def _an(noun: str) -> str:
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
-def _verdict(found, description: world.Description) -> Verdict:
+def verdict(found: tuple[Found, ...], prompt: str) -> Verdict:
+    """Judge objects that `find` found against one prompt; raises ValueError for a prompt outside the grammar."""
+    description = world.parse(prompt)
     correct = _fill(description.groups, found, description.relation)
     surplus = len(found) - sum(g.count for g in description.groups)
     if correct:
         reason = "all of it holds" + (f", beside {surplus} more than asked" if surplus else "")
     else:
         reason = _reason(description, found)
-    return Verdict(correct, _grade(description, found), found, reason)
+    return Verdict(correct, _grade(description, found), tuple(found), reason)

@@ -24,6 +24,7 @@ class Entry:
     calls: int = 0  # pictures decoded or verified
     seconds: float = 0.0
     paper_nfe: int = 0  # children drawn: the paper's count
+    cache_bytes: int = 0  # keys and values that passes left behind, in all; not the most at one time
 
 
 NUMBERS = tuple(f.name for f in fields(Entry) if f.name not in ("phase", "what"))
@@ -59,9 +60,12 @@ class Ledger:
 
     @contextmanager
     def timed(self, what: str, **amounts):
-        """Append a cost with the seconds that the block takes; nothing if it fails."""
+        """Append a cost with the seconds that the block takes; nothing if it fails.
+
+        The block gets the dict of the amounts, to add what is known only afterwards.
+        """
         began = time.perf_counter()
-        yield
+        yield amounts
         self.add(what, seconds=time.perf_counter() - began, **amounts)
 
     def total(self, currency: str, what: str | None = None, phase: str | None = None):

@@ -86,7 +86,7 @@ def uniform(seed: int, path: tuple[int, ...], count: int) -> torch.Tensor:
 
 
 def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
-    """Logits (..., V) with all but the `top_k` best, and all outside the smallest set of probability `top_p`, at -inf."""
+    """Logits (..., V), -inf but for the `top_k` best and the smallest set of probability `top_p` (0 and 1: off)."""
     if 0 < top_k < logits.shape[-1]:
         least = logits.topk(top_k).values[..., -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
@@ -106,7 +106,11 @@ class NextScaleSampler:
     Each is one number or one per scale.
     """
 
-    def __init__(self, tokenizer: Tokenizer, transformer: NextScaleTransformer, guidance=2.0, temperature=1.0, top_k=0, top_p=1.0):
+    unguided = 1.0  # the guidance that changes nothing
+
+    def __init__(
+        self, tokenizer: Tokenizer, transformer: NextScaleTransformer, guidance=2.0, temperature=1.0, top_k=0, top_p=1.0
+    ):
         self.tokenizer, self.transformer = tokenizer.eval(), transformer.eval()
         self.num_steps = len(tokenizer.scales)
         self.branch_steps = range(self.num_steps)  # every step draws, so at every step there is something to branch on
@@ -116,7 +120,7 @@ class NextScaleSampler:
         for name, value in settings.items():
             values = list(value) if isinstance(value, (list, tuple)) else [value] * self.num_steps
             if len(values) != self.num_steps:
-                raise ValueError(f"{name} needs one number, or one for each of the {self.num_steps} scales; got {value}")
+                raise ValueError(f"{name} needs one number, or one per scale ({self.num_steps}); got {value}")
             low, high = {"top_p": (0, 1)}.get(name, (0, float("inf")))
             if name not in ("guidance", "temperature", "top_k", "top_p") or not all(low <= v <= high for v in values):
                 raise ValueError(f"{name}={value}: known are guidance, temperature, top_k >= 0 and top_p in [0, 1]")
@@ -165,7 +169,7 @@ class NextScaleSampler:
             raise ValueError(f"the pictures are finished: all {self.num_steps} steps are done")
         counts = [n] * len(state) if isinstance(n, int) else [int(c) for c in n]
         if len(counts) != len(state) or min(counts, default=0) < 0 or first < 0:
-            raise ValueError(f"expand needs n >= 0 children for each of the {len(state)} rows and first >= 0; got {n}, {first}")
+            raise ValueError(f"expand needs n >= 0 for each of {len(state)} rows and first >= 0; got {n}, {first}")
         rows = [row for row, count in enumerate(counts) for _ in range(count)]
         numbers = [first + j for count in counts for j in range(count)]
         needed = {id(state.cells[row]): row for row in rows}  # aliases share a cell: one pass for all
@@ -174,7 +178,7 @@ class NextScaleSampler:
         seeds = tuple(state.seeds[row] for row in rows)
         with state.ledger.timed("draw", paper_nfe=len(rows)):
             tokens, log_prob = self._draw(k, self._logits(state, rows), seeds, paths)
-            grown = self.tokenizer.add(state.sum[rows], tokens, k)
+            grown = self._grown(k, state.sum[rows], tokens)
         return State(
             k + 1,
             tuple(state.prompts[row] for row in rows),
@@ -234,35 +238,58 @@ class NextScaleSampler:
         if not rows:
             return
         k, new, cells = state.step, self.tokenizer.scales[state.step] ** 2, [state.cells[row] for row in rows]
-        branches = 1 if all(g == 1 for g in self.guidance) else 2
-        past = MAX_WORDS + sum(n * n for n in self.tokenizer.scales[:k])
-        flops = branches * len(rows) * self.transformer.pass_flops(new, past)
-        with state.ledger.timed(
-            "transformer", nfe=len(rows), passes=branches * len(rows), tokens=new * len(rows), flops=flops
-        ):
-            kv = torch.cat([gather(chain)[:, :branches] for chain in zip(*(cell.ancestors() for cell in cells))], 5)
-            shrunk = None if k == 0 else self.tokenizer.shrink(state.sum[rows], k).repeat_interleave(branches, 0)
-            logits, kv = self.transformer.step(k, shrunk, kv.flatten(0, 1))
-        last = k == self.num_steps - 1
-        result = Pass(None if last else kv.unflatten(0, (-1, branches)), logits.float().unflatten(0, (-1, branches)))
+        branches = self._branches(cells)
+        cost = {"nfe": len(rows), "passes": branches * len(rows), "tokens": new * len(rows)}
+        cost["flops"] = branches * len(rows) * self._pass_flops(k, cells)
+        with state.ledger.timed("transformer", **cost) as amounts:
+            result = self._pass(k, state.sum[rows], cells, branches)
+            amounts["cache_bytes"] = 0 if result.kv is None else result.kv.nbytes
         for row, cell in enumerate(cells):
             cell.result, cell.row = result, row
+
+    def _branches(self, cells: list[Cell]) -> int:
+        """2 where guidance needs the unconditional pass too, else 1."""
+        return 1 if all(g == self.unguided for g in self.guidance) else 2
+
+    def _pass_flops(self, k: int, cells: list[Cell]) -> int:
+        """Floating-point operations of scale k for one row and one branch."""
+        past = MAX_WORDS + sum(n * n for n in self.tokenizer.scales[:k])
+        return self.transformer.pass_flops(self.tokenizer.scales[k] ** 2, past)
+
+    def _pass(self, k: int, sums: torch.Tensor, cells: list[Cell], branches: int) -> Pass:
+        """The forward pass of scale k for a batch of rows: `sums` (R, C, 8, 8) and the cells they stand at."""
+        kv = torch.cat([gather(chain)[:, :branches] for chain in zip(*(cell.ancestors() for cell in cells))], 5)
+        shrunk = None if k == 0 else self.tokenizer.shrink(sums, k).repeat_interleave(branches, 0)
+        logits, kv = self.transformer.step(k, shrunk, kv.flatten(0, 1))
+        last = k == self.num_steps - 1
+        return Pass(None if last else kv.unflatten(0, (-1, branches)), logits.float().unflatten(0, (-1, branches)))
+
+    def _grown(self, k: int, sums: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The sums with scale k's tokens added."""
+        return self.tokenizer.add(sums, tokens, k)
+
+    def _classes(self) -> tuple[int, ...]:
+        """The shape of one token's logits."""
+        return (self.transformer.bits, 2) if self.transformer.bitwise else (self.transformer.classes,)
 
     def _logits(self, state: State, rows: list[int]) -> torch.Tensor:
         """Logits (rows, branches, n^2, ...) of rows whose passes have run."""
         if not rows:
-            shape = (self.transformer.bits, 2) if self.transformer.bitwise else (self.transformer.classes,)
-            return torch.empty(0, 1, self.tokenizer.scales[state.step] ** 2, *shape)
+            return torch.empty(0, 1, self.tokenizer.scales[state.step] ** 2, *self._classes())
         return torch.stack([state.cells[row].result.logits[state.cells[row].row] for row in rows])
+
+    def _guided(self, k: int, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, branches, n^2, V), conditional first, to guided ones (B, n^2, V)."""
+        if self.guidance[k] == self.unguided:
+            return logits[:, 0]
+        return logits[:, 1] + self.guidance[k] * (logits[:, 0] - logits[:, 1])
 
     def perturbed(self, k: int, logits: torch.Tensor, seeds, paths) -> torch.Tensor:
         """Guided, tempered logits plus each row's own Gumbel noise: the largest one is the draw.  (B, n^2, V)"""
-        conditional, guidance = logits[:, 0], self.guidance[k]
-        if guidance != 1:
-            conditional = logits[:, 1] + guidance * (conditional - logits[:, 1])
+        guided = self._guided(k, logits)
         if self.temperature[k] == 0:
-            return conditional
-        scores = keep_likely(conditional / self.temperature[k], self.top_k[k], self.top_p[k])
+            return guided
+        scores = keep_likely(guided / self.temperature[k], self.top_k[k], self.top_p[k])
         noise = torch.stack([uniform(s, p, scores[0].numel()) for s, p in zip(seeds, paths)]).view(scores.shape)
         return scores - (-noise.log()).log().to(scores.device)
 
