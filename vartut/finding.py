@@ -1,0 +1,264 @@
+"""Finds the objects of a picture from its pixels alone: what the judge sees.
+
+It works by synthesis.  The ground is subtracted, what stands out is split into connected components, and each
+component is compared with rendered templates of every shape, size, texture and colour, sharp and blurred, at every
+shift near its centre.  The likeness is the Tanimoto coefficient of the two difference pictures R and T,
+
+    fit = <R, T> / (|R|^2 + |T|^2 - <R, T>),
+
+which for black-and-white masks is the intersection over the union.  A component that one template explains badly is
+tried as several touching objects (greedy matching pursuit); what then still fits badly is reported with shape None.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from vartut import world
+
+SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
+CLEAR = 0.60  # a component that fits no template better than this has no clear shape
+BLURS = (0.0, 1.0, 1.8)  # pixels: the templates are compared sharp and blurred
+HALF = 16  # templates are 32 x 32 pixels
+PAD = 24  # a margin around the picture, so that every window lies inside
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object found in a picture.  shape is None where it is unclear; x and y are the centre in pixels of the
+    64-pixel picture, y growing downwards; fit, 0 to 1, is the likeness to the template of this object."""
+
+    shape: str | None
+    color: str
+    texture: str
+    size: str
+    x: float
+    y: float
+    fit: float
+
+    def __str__(self):
+        texture = "" if self.texture == "solid" else self.texture + " "
+        return f"{self.size} {texture}{self.color} {self.shape or 'thing of no clear shape'}"
+
+
+def find(images: torch.Tensor) -> list[tuple[Found, ...]]:
+    """The objects of every picture of a batch (B, 3, 64, 64) in [0, 1], left to right.
+
+    Raises ValueError for pictures of a wrong shape or range.
+    """
+    if not isinstance(images, torch.Tensor) or images.ndim != 4 or tuple(images.shape[1:]) != (3, 64, 64):
+        got = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
+        raise ValueError(f"the judge reads a tensor of pictures (B, 3, 64, 64); got {got}")
+    if not images.is_floating_point():
+        raise ValueError(f"the judge reads floating point pictures in [0, 1]; got {images.dtype}: divide by 255")
+    images = images.detach().to("cpu", torch.float32)
+    if not torch.isfinite(images).all():
+        raise ValueError("the pictures hold NaN or infinite values; the judge reads values in [0, 1]")
+    if len(images) and (images.min() < -1e-3 or images.max() > 1 + 1e-3):
+        low, high = images.min().item(), images.max().item()
+        raise ValueError(f"the judge reads values in [0, 1]; these go from {low:.3g} to {high:.3g}: clamp or rescale")
+    return [found for chunk in images.split(32) for found in _find(chunk)]
+
+
+# ---- templates -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Templates:
+    """All templates, factored: picture = mask x (colour - ground) + pale mask x .65 (1 - colour)."""
+
+    kinds: tuple  # K of (shape, size, blur)
+    masks: torch.Tensor  # (1024, K * 3): the silhouette, and its striped and dotted pale parts
+    color: torch.Tensor  # (3, 8): colour - ground
+    pale: torch.Tensor  # (3, 8): what the pale tint adds
+    energy: torch.Tensor  # (K, 3, 8): |T|^2 of every kind, texture and colour
+    zones: torch.Tensor  # (1024, K): the silhouette and two pixels around it
+
+    def picture(self, k: int, t: int, c: int) -> torch.Tensor:
+        """One template, (3, 32, 32)."""
+        masks = self.masks.view(2 * HALF, 2 * HALF, -1, 3)[:, :, k]
+        shown = masks[..., 0] * self.color[:, c, None, None]
+        return shown if t == 0 else shown + masks[..., t] * self.pale[:, c, None, None]
+
+
+@cache
+def _templates(blurs: tuple[float, ...] = BLURS) -> _Templates:
+    """Render every silhouette once, and read the masks off the pictures of black objects."""
+    ground, black = world.GROUND[0], world.COLORS["black"][0]
+    kinds, masks = [], []
+    for shape, size in itertools.product(world.SHAPES, world.SIZES):
+        scenes = [
+            world.Scene((world.Object(shape, "black", texture, size, 32, 32),), "", "") for texture in world.TEXTURES
+        ]
+        solid, *textured = world.render(scenes)[:, 0, 32 - HALF : 32 + HALF, 32 - HALF : 32 + HALF].numpy()
+        parts = [(ground - solid) / (ground - black)] + [(p - solid) / (0.65 * (1 - black)) for p in textured]
+        for blur in blurs:
+            kinds.append((shape, size, blur))
+            masks.append(np.stack([ndimage.gaussian_filter(part, blur) if blur else part for part in parts], -1))
+    stacked = torch.from_numpy(np.stack(masks, 2)).float().reshape(4 * HALF * HALF, -1, 3)  # (1024, K, 3)
+    color = torch.tensor([*world.COLORS.values()]).T  # (3, 8)
+    pale = 0.65 * (1 - color)
+    color = color - torch.tensor(world.GROUND)[:, None]
+    s, p = stacked[:, :, :1], stacked.clone()
+    p[:, :, 0] = 0
+    energy = (s * s).sum(0)[..., None] * (color**2).sum(0) + (p * p).sum(0)[..., None] * (pale**2).sum(0)
+    energy = energy + 2 * (s * p).sum(0)[..., None] * (color * pale).sum(0)
+    zones = [ndimage.binary_dilation(part[..., 0] > 0.1, iterations=2).ravel() for part in masks]
+    zones = torch.from_numpy(np.stack(zones, -1)).float()
+    return _Templates(tuple(kinds), stacked.reshape(4 * HALF * HALF, -1).contiguous(), color, pale, energy, zones)
+
+
+def _overlap(bank: _Templates, rest: torch.Tensor, rows, ys, xs):
+    """<R, T> for all templates centred at (ys, xs) of pictures `rows` of rest (N, 3, H, W): (M, K, 3, 8); and the
+    windows of rest there (M, 1024, 3)."""
+    step = torch.arange(2 * HALF) - HALF
+    row, y, x = (torch.as_tensor(v)[:, None, None] for v in (rows, ys, xs))
+    windows = rest.permute(0, 2, 3, 1)[row, y + step[:, None], x + step]  # (M, 32, 32, 3)
+    windows = windows.reshape(len(windows), -1, 3)
+    corr = windows.transpose(1, 2).reshape(-1, 4 * HALF * HALF) @ bank.masks
+    corr = corr.view(len(windows), 3, -1, 3)  # (M, channel, K, mask)
+    overlap = torch.einsum("mhk,hc->mkc", corr[..., 0], bank.color)[:, :, None].repeat(1, 1, 3, 1)
+    overlap[:, :, 1:] += torch.einsum("mhkt,hc->mktc", corr[..., 1:], bank.pale)
+    return overlap, windows
+
+
+# ---- finding objects -----------------------------------------------------------------------------------------------
+
+
+def _foreground(images: torch.Tensor) -> np.ndarray:
+    """Pictures less their ground, (B, 3, 64, 64); noisy ones smoothed, for which there are blurred templates."""
+    ground = torch.tensor(world.GROUND)
+    shift = images.flatten(2).median(2).values - ground  # most of a picture is ground, by now perhaps a bit off
+    away = (images - (ground + shift.clamp(-0.08, 0.08))[:, :, None, None]).numpy()
+    curve = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6  # of standard deviation one on white noise
+    noise = np.median(np.abs(ndimage.convolve(away, curve[None, None])), axis=(1, 2, 3)) / 0.6745
+    for i in np.flatnonzero(noise > 0.03):
+        away[i] = ndimage.gaussian_filter(away[i], (0, 1.0, 1.0))
+    return away
+
+
+def _components(images: torch.Tensor):
+    """Split what stands out from the ground: (N, 3, 112, 112) pictures of one component each, and their rows."""
+    away = _foreground(images)
+    distance = np.sqrt((away**2).sum(1))  # (B, 64, 64)
+    level = np.maximum(0.09, 0.2 * ndimage.maximum_filter(distance, (1, 7, 7)))  # keeps dark neighbours apart
+    beside = ndimage.generate_binary_structure(3, 1)
+    beside[[0, 2]] = False  # pixels of different pictures never touch
+    labels, count = ndimage.label(distance > level, beside)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    keep = [i for i in range(1, count + 1) if areas[i] >= SPECK]
+    wide = np.where(labels > 0, labels, ndimage.maximum_filter(labels, (1, 5, 5)))  # two pixels more for soft edges
+    boxes = ndimage.find_objects(labels)
+    rows = [boxes[i - 1][0].start for i in keep]
+    parts = torch.zeros(len(keep), 3, 64 + 2 * PAD, 64 + 2 * PAD)
+    for n, (i, row) in enumerate(zip(keep, rows)):
+        parts[n, :, PAD:-PAD, PAD:-PAD] = torch.from_numpy(away[row] * (wide[row] == i))
+    return parts, rows
+
+
+def _shifts(ys, xs, reach: int, step: int):
+    """Positions around each of the N centres: rows, ys, xs of length N * P, and P."""
+    moves = torch.arange(-reach, reach + 1, step)
+    dy, dx = (m.reshape(-1) for m in torch.meshgrid(moves, moves, indexing="ij"))
+    rows = torch.arange(len(ys)).repeat_interleave(len(dy))
+    return rows, (ys[:, None] + dy).reshape(-1), (xs[:, None] + dx).reshape(-1), len(dy)
+
+
+def _fit(parts: torch.Tensor):
+    """The best single template of every component: list of (fit, y, x, k, t, c)."""
+    bank = _templates()
+    weight = (parts**2).sum(1)
+    energy = weight.sum((1, 2))  # (N,)
+    axis = torch.arange(parts.shape[-1]) + 0.5
+    ys = ((weight.sum(2) * axis).sum(1) / energy).round().long()
+    xs = ((weight.sum(1) * axis).sum(1) / energy).round().long()
+    for reach, step in ((4, 2), (1, 1)):
+        rows, y, x, p = _shifts(ys, xs, reach, step)
+        overlap, _ = _overlap(bank, parts, rows, y, x)
+        fit = overlap / (energy[rows].view(-1, 1, 1, 1) + bank.energy - overlap)
+        value, index = fit.view(len(parts), -1).max(1)
+        place = torch.arange(len(parts)) * p + index // bank.energy.numel()
+        best, ys, xs = index % bank.energy.numel(), y[place], x[place]
+    k, t, c = (best // 24).tolist(), (best // 8 % 3).tolist(), (best % 8).tolist()
+    return list(zip(value.tolist(), ys.tolist(), xs.tolist(), k, t, c))
+
+
+def _paste(bank: _Templates, part: torch.Tensor, match, sign: float):
+    _, y, x, *kind = match
+    part[:, y - HALF : y + HALF, x - HALF : x + HALF] += sign * bank.picture(*kind)
+
+
+def _pursue(bank: _Templates, rest: torch.Tensor, ys, xs):
+    """The template at one of these places that is most like what stands there in rest (3, H, W)."""
+    ys, xs = ys.clamp(HALF, rest.shape[1] - HALF), xs.clamp(HALF, rest.shape[2] - HALF)
+    overlap, windows = _overlap(bank, rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
+    there = ((windows**2).sum(2) @ bank.zones)[..., None, None]  # |R|^2 on the template and two pixels around it
+    fit = overlap / (there + bank.energy - overlap)
+    place, kind = divmod(int(fit.argmax()), bank.energy.numel())
+    return (float(fit.max()), int(ys[place]), int(xs[place]), kind // 24, kind // 8 % 3, kind % 8)
+
+
+def _again(bank: _Templates, rest: torch.Tensor, old, reach: int):
+    """Match one object anew near its place, the others given, and take it off rest; `old` is on rest already."""
+    _, y, x, _ = _shifts(torch.tensor([old[1]]), torch.tensor([old[2]]), reach, 1)
+    new = _pursue(bank, rest, y, x)
+    _paste(bank, rest, new, -1)
+    return new
+
+
+def _split(part: torch.Tensor):
+    """Explain one component by several templates, greedily: list of (fit, y, x, k, t, c), and their sum."""
+    rough, bank = _templates(BLURS[1:2]), _templates()
+    rest, found = part.clone(), []
+    for _ in range(6):
+        ys, xs = torch.nonzero((rest**2).sum(0) > 0.02, as_tuple=True)
+        if len(ys) < 2 * SPECK:
+            break
+        spans = [torch.arange(int(v.min()) + 5, max(int(v.max()) - 4, int(v.min()) + 6), 2) for v in (ys, xs)]
+        match = _pursue(rough, rest, *torch.cartesian_prod(*spans).T)
+        if match[0] < 0.4:
+            break
+        _paste(rough, rest, match, -1)
+        found.append(match)
+    for i, old in enumerate(found):  # each again, given the others, with all templates
+        _paste(rough, rest, old, 1)
+        found[i] = _again(bank, rest, old, 2)
+    for i, old in enumerate(found):
+        _paste(bank, rest, old, 1)
+        found[i] = _again(bank, rest, old, 1)
+    return found, part - rest
+
+
+def _likeness(part: torch.Tensor, whole: torch.Tensor) -> float:
+    """How alike two difference pictures are, every pixel counting the same, dark or pale: at most 1."""
+    dots, squares = (part * whole).sum(0), (part**2).sum(0) + (whole**2).sum(0)
+    seen = squares > 0.02
+    return float((2 * dots[seen] / squares[seen]).mean())
+
+
+def _explain(part: torch.Tensor, match):
+    """The objects of a component: its best single template, or several where they explain much more of its pixels."""
+    bank, whole = _templates(), torch.zeros_like(part)
+    _paste(bank, whole, match, 1)
+    near = torch.from_numpy(ndimage.binary_dilation((whole**2).sum(0).numpy() > 0.02, iterations=2))
+    outside = int((((part**2).sum(0) > 0.02) & ~near).sum())
+    if match[0] >= CLEAR and outside < 2 * SPECK:
+        return [match]
+    several, together = _split(part)
+    better = len(several) > 1 and _likeness(part, together) > _likeness(part, whole) + 0.1
+    return several if better else [match]
+
+
+def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
+    parts, rows = _components(images)
+    pictures = [[] for _ in images]
+    for part, row, single in zip(parts, rows, _fit(parts) if rows else ()):
+        for fit, y, x, k, t, c in _explain(part, single):
+            shape, size, _ = _templates().kinds[k]
+            names = (shape if fit >= CLEAR else None, tuple(world.COLORS)[c], world.TEXTURES[t], size)
+            pictures[row].append(Found(*names, float(x - PAD), float(y - PAD), fit))
+    return [tuple(sorted(found, key=lambda o: (o.x, o.y))) for found in pictures]
