@@ -157,19 +157,22 @@ def test_hard_negatives_are_distinct_and_take_the_kinds_in_turn():
 # ---- recipes -------------------------------------------------------------------------------------------------------
 
 
+SHARING = 9  # in this step's batch of seed 3, several pictures share a prompt
+
+
 @pytest.mark.parametrize("hard", [False, True])
 def test_loss_is_the_definition(hard):
     torch.manual_seed(0)
     recipe = clip.ClipRecipe(hard, CPU, seed=3, batch=40, negatives=3)
     with torch.no_grad():
-        loss, _ = recipe.loss(7)
-        scenes = world.sample("all", 40, "train", 3, first=7 * 40)
-        prompts, rng = [scene.prompt for scene in scenes], random.Random(3 * 1_000_003 + 7)
+        loss, _ = recipe.loss(SHARING)
+        scenes = world.sample("all", 40, "train", 3, first=SHARING * 40)
+        prompts, rng = [scene.prompt for scene in scenes], random.Random(3 * 1_000_003 + SHARING)
         false = [clip.hard_negatives(scene, recipe.negatives, rng) for scene in scenes]
-        images = clip.roughen(world.render(scenes), clip.generator(3, 7))
+        images = clip.roughen(world.render(scenes), clip.generator(3, SHARING))
         texts = sorted({*prompts, *(text for row in false for text in row)})
         seen, said = recipe.features(images, texts)
-    assert len(set(prompts)) < len(prompts), "this batch has no shared prompt to test with"
+    assert len(set(prompts)) <= 38, "this batch shares too few prompts to tell shared from repeated: pick another step"
     logit = lambda i, text: math.exp(recipe.model.logit_scale.item()) * float(seen[i] @ said[texts.index(text)])  # noqa: E731
     log_sum = lambda values: math.log(sum(map(math.exp, values)))  # noqa: E731
     of_prompts, of_pictures = [], []
