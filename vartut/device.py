@@ -6,9 +6,16 @@ import torch
 
 
 def device() -> torch.device:
-    """CUDA if there is a GPU, else the CPU; VARTUT_DEVICE overrides it ("cpu", "cuda", "cuda:1", "mps")."""
+    """CUDA if there is a GPU, else the CPU; VARTUT_DEVICE overrides it ("cpu", "cuda", "cuda:1", "mps").
+
+    Raises ValueError where VARTUT_DEVICE names what is not there.
+    """
     wanted = os.environ.get("VARTUT_DEVICE")
     if wanted:
+        try:
+            torch.empty(0, device=wanted)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has a different one for each
+            raise ValueError(f'VARTUT_DEVICE is "{wanted}", no device here: unset it, or set it to cpu') from error
         return torch.device(wanted)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

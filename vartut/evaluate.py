@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from . import world
+from .hub import check_name
 from .judging import judge
 from .sampler import row_seed
 
@@ -52,14 +53,16 @@ def paint(sampler, prompts: list[str], seeds: list[int], batch: int = 50) -> tor
 def judged_success(
     sampler, tasks=world.TASKS, n: int = 100, seed: int = 0, batch: int = 50, search=None
 ) -> list[Outcome]:
-    """Paint and judge the first `n` test prompts of every task.
+    """Paint and judge the first `n` test prompts of every task; a task named twice counts once.
 
     `search(sampler, prompt, seed=...)` returns an object with an `.image`, as `vartut.beam_search` with its other
     arguments filled in; without it every prompt gets one plain sample.  Raises ValueError for an unknown task.
     """
     if n < 1:
         raise ValueError(f"n={n}: judge at least one prompt a task")
-    outcomes = []
+    outcomes, tasks = [], list(dict.fromkeys(tasks))
+    for task in tasks:
+        check_name(task, world.TASKS, "task")
     for task in tasks:
         prompts = world.prompts(task, n, "test")
         seeds = [row_seed(seed, f"{task}/{i}") for i in range(n)]

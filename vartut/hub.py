@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from .device import device
@@ -94,9 +94,12 @@ def read_provenance(name: str, folder: Path | str | None = None) -> dict:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: {remedy(name)}")
     try:
-        return json.loads(path.read_text())
+        origin = json.loads(path.read_text())
     except ValueError as error:  # includes text that is not UTF-8
         raise ValueError(f"{path} is damaged: {remedy(name)}") from error
+    if not isinstance(origin, dict) or not isinstance(origin.get("sha256"), str):
+        raise ValueError(f"{path} is damaged, it holds no checksum: {remedy(name)}")
+    return origin
 
 
 def load_weights(name: str, folder: Path | str | None = None) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -139,7 +142,7 @@ def save_weights(
     folder = weights_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path, partial = folder / f"{name}.safetensors", folder / f"{name}.partial"
-    save_file(tensors, partial, {"settings": json.dumps(settings)})
+    partial.write_bytes(save(tensors, {"settings": json.dumps(settings)}))  # save_file's errors name no file
     parameters = sum(parameter.numel() for parameter in model.parameters())
     origin = {"name": name, "parameters": parameters} | provenance | {"sha256": sha256(partial)}
     os.replace(partial, path)
