@@ -120,24 +120,24 @@ def parse(prompt: str) -> Description:
             fail(f'a shape such as "{example}" (size, texture and colour before it)')
         return Group(count, nouns[rest.pop(0)], **said)
 
-    groups = [group()]
-    for relation in RELATIONS:
-        if rest[: len(relation.split())] == relation.split():
-            del rest[: len(relation.split())]
+    groups, relation = [group()], None
+    for name in RELATIONS:
+        if rest[: len(name.split())] == name.split():
+            del rest[: len(name.split())]
             groups.append(group())
+            relation = name
             if rest:
                 fail("nothing after the second object of a relation")
-            return Description(tuple(groups), relation)
     while rest and rest[0] == ",":
         rest.pop(0)
         groups.append(group())
     if rest and rest[0] == "and":
         rest.pop(0)
         groups.append(group())
-    elif len(groups) > 1:
+    elif len(groups) > 1 and not relation:
         fail('"and" before the last object')
     if rest:
         fail('a relation, "," or "and"')
     if sum(g.count for g in groups) > 5:
         raise ValueError(f'the prompt "{prompt}" asks for more than five objects; a picture holds five')
-    return Description(tuple(groups))
+    return Description(tuple(groups), relation)

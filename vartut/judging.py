@@ -105,18 +105,16 @@ def _grade(description: world.Description, found) -> float:
     exact = sum(
         sum(o.shape == g.shape for o in found) == sum(h.count for h in groups if h.shape == g.shape) for g in numbers
     )
-    if relation and len(roles) == 2:  # every pair may be the best one
-        pairs = itertools.permutations(range(len(found)), 2)
-        best = max((holds[0, i] + holds[1, j] + stands(found[i], found[j], relation) for i, j in pairs), default=0)
-        best = max([best, *holds.ravel()])
-    else:
-        best, rows = 0, linear_sum_assignment(holds, maximize=True)
-        best = holds[rows].sum()
-        if relation:
-            place = dict(zip(*(r.tolist() for r in rows)))
-            first, second = range(groups[0].count), range(groups[0].count, len(roles))
-            pairs = [(place.get(i), place.get(j)) for i in first for j in second]
-            best += all(None not in p and stands(found[p[0]], found[p[1]], relation) for p in pairs)
+
+    def cast(holds):  # the most facts that hold, every object playing one role at most
+        return holds[linear_sum_assignment(holds, maximize=True)].sum()
+
+    best, n = cast(holds), groups[0].count
+    for first in itertools.combinations(range(len(found)), n) if relation else ():
+        rest = [j for j in range(len(found)) if j not in first]
+        second = [j for j in rest if all(stands(found[i], found[j], relation) for i in first)]
+        if len(second) >= groups[1].count:  # the relation can hold if these play the first group
+            best = max(best, 1 + cast(holds[:n, first]) + cast(holds[n:, second]))
     return float(max(0.0, (best + exact) / facts - 0.2 * abs(len(found) - len(roles))))
 
 
