@@ -1,0 +1,427 @@
+"""Names to weights: what is saved comes back, what is damaged or does not fit is refused in a line with a remedy."""
+
+import builtins
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from toy_models import randomise, toy_tokenizer
+
+import vartut
+from vartut import hub
+from vartut.device import device, training_dtype
+from vartut.paths import data_folder
+from vartut.tokenizer import Tokenizer
+from vartut.transformer import NextScaleTransformer
+
+CPU = torch.device("cpu")
+SETTINGS = {"quantizer": "codebook", "codes": 32, "channels": 8, "width": 8, "scales": [1, 2, 3, 4, 6, 8]}
+SHAPE = {"width": 32, "depth": 2, "heads": 2}
+PAINTING = {"guidance": [1, 2, 3, 3, 2, 1], "temperature": 0.7, "top_k": 20, "top_p": 0.9}
+
+
+def write_toys(folder):
+    """Weights "tokenizer" and "tiny" of toy size in a folder, by `save_weights`; returns the two models."""
+    tokenizer = toy_tokenizer()
+    hub.save_weights(tokenizer, "tokenizer", SETTINGS, {}, folder)
+    transformer = randomise(NextScaleTransformer(tokenizer, **SHAPE), 0.3)
+    digest = hub.read_provenance("tokenizer", folder)["sha256"]
+    settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": PAINTING}
+    hub.save_weights(transformer, "tiny", settings, {}, folder)
+    return tokenizer, transformer
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A folder of toy weights that no test changes."""
+    folder = tmp_path_factory.mktemp("toys")
+    write_toys(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+    """A folder of toy weights to spoil."""
+    return shutil.copytree(written, tmp_path / "weights")
+
+
+def line_of(caught) -> str:
+    """The message of a caught exception, which is one line."""
+    message = str(caught.value)
+    assert message
+    assert "\n" not in message
+    return message
+
+
+# ---- names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("load", "wrong", "kind", "near"),
+    [
+        (vartut.load, "tinny", "model", "tiny"),
+        (vartut.load_tokenizer, "tokenizer-bit", "tokenizer", "tokenizer-bits"),
+        (vartut.load_verifier, "clip_hard", "verifier", "clip-hard"),
+        (vartut.load_verifier, "orakle", "verifier", "oracle"),
+        (vartut.load_verifier, "", "verifier", "clip"),
+        (vartut.load, None, "model", "tiny"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_known_one(load, wrong, kind, near):
+    with pytest.raises(ValueError, match=f"unknown {kind} ") as caught:
+        load(wrong)
+    message = line_of(caught)
+    assert f'"{wrong}"' in message
+    assert "did you mean" in message
+    if wrong:
+        assert f'did you mean "{near}"' in message
+    assert near in message.split("known: ")[1].split(", ")
+
+
+def test_known_names_pass():
+    for name in ("a", "b"):
+        hub.check_name(name, ("a", "b"), "letter")
+
+
+# ---- save and load -------------------------------------------------------------------------------------------------
+
+
+def test_round_trip_in_half_precision(written):
+    tokenizer, transformer = toy_tokenizer(), randomise(NextScaleTransformer(toy_tokenizer(), **SHAPE), 0.3)
+    sampler = vartut.load("tiny", written, CPU)
+    for saved, loaded in ((tokenizer, sampler.tokenizer), (transformer, sampler.transformer)):
+        wanted, found = saved.state_dict(), loaded.state_dict()
+        assert set(wanted) == set(found)
+        for name, tensor in wanted.items():
+            assert found[name].dtype == torch.float32
+            assert torch.equal(found[name], tensor.half().float()), name
+    with safe_open(written / "tiny.safetensors", "pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
+        assert json.loads(file.metadata()["settings"])["sampler"] == PAINTING
+    numbers = sum(tensor.numel() for tensor in transformer.state_dict().values())
+    assert 2 * numbers < (written / "tiny.safetensors").stat().st_size < 2 * numbers + 10_000
+
+
+def test_the_sampler_is_tuned_as_its_file_says(written):
+    sampler = vartut.load("tiny", written, CPU)
+    assert sampler.guidance == [1, 2, 3, 3, 2, 1]
+    assert sampler.temperature == [0.7] * 6
+    assert sampler.top_k == [20] * 6
+    assert sampler.top_p == [0.9] * 6
+    assert not sampler.transformer.training
+    assert not sampler.tokenizer.training
+
+
+def test_it_paints_the_same_each_time_it_is_loaded(written):
+    pictures = []
+    for _ in range(2):
+        sampler = vartut.load("tiny", written, CPU)
+        state = sampler.begin(["a red circle"], 3)
+        for _ in range(sampler.num_steps):
+            state = sampler.expand(state)
+        pictures.append(sampler.preview(state))
+    assert torch.equal(*pictures)
+
+
+def test_whole_numbers_stay_whole_numbers(tmp_path):
+    model = torch.nn.BatchNorm1d(3)  # counts its batches in an integer
+    model.num_batches_tracked += 70_000  # more than half precision holds
+    hub.save_weights(model, "norm", {"features": 3}, {}, tmp_path)
+    settings, tensors = hub.load_weights("norm", tmp_path)
+    assert settings == {"features": 3}
+    assert tensors["num_batches_tracked"].dtype == torch.int64
+    assert tensors["num_batches_tracked"] == 70_000
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 65_520.0])
+def test_weights_that_half_precision_cannot_hold_are_refused_and_the_old_ones_stay(bad, tmp_path):
+    model = torch.nn.Linear(2, 1)
+    path = hub.save_weights(model, "line", {}, {}, tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert set(before) == {"line.safetensors", "line.json"}
+    with torch.no_grad():
+        model.weight[0, 1] = bad
+    with pytest.raises(ValueError, match=r'"weight" of "line".*half precision.*diverge') as caught:
+        hub.save_weights(model, "line", {}, {}, tmp_path)
+    line_of(caught)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert path.exists()
+
+
+def test_the_largest_number_of_half_precision_is_kept(tmp_path):
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, 65_504.0)
+    hub.save_weights(model, "line", {}, {}, tmp_path)
+    assert hub.load_weights("line", tmp_path)[1]["weight"] == 65_504.0
+
+
+def test_the_checksum_is_that_of_the_file(written):
+    origin = json.loads((written / "tiny.json").read_text())
+    data = (written / "tiny.safetensors").read_bytes()
+    assert origin["sha256"] == hub.sha256(written / "tiny.safetensors") == hashlib.sha256(data).hexdigest()
+    assert origin["name"] == "tiny"
+    assert origin["parameters"] == sum(p.numel() for p in NextScaleTransformer(toy_tokenizer(), **SHAPE).parameters())
+
+
+def test_no_unfinished_file_is_left_behind(written):
+    assert {path.name for path in written.iterdir()} == {
+        f"{name}.{suffix}" for name in ("tiny", "tokenizer") for suffix in ("safetensors", "json")
+    }
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_the_system_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        hub.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path / "file" / "weights")
+    (tmp_path / "line.partial").mkdir()  # root may write everywhere, but not into a folder as if it were a file
+    with pytest.raises(OSError, match=re.escape("line.partial")):
+        hub.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path)
+
+
+# ---- damage --------------------------------------------------------------------------------------------------------
+
+
+def flip(path, place):
+    """Change one byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def spoil_weights(path, how):
+    """Damage a weights file."""
+    data = path.read_bytes()
+    if how == "last byte":
+        flip(path, -1)
+    elif how == "first byte":
+        flip(path, 0)
+    elif how == "middle byte":
+        flip(path, len(data) // 2)
+    else:
+        cut = {"half": data[: len(data) // 2], "short by one": data[:-1], "empty": b"", "longer": data + b"0"}
+        path.write_bytes(cut[how])
+
+
+HARM = ("first byte", "middle byte", "last byte", "half", "short by one", "empty", "longer")
+
+
+@pytest.mark.parametrize("name", ["tiny", "tokenizer"])
+@pytest.mark.parametrize("how", HARM)
+def test_damaged_weights_are_refused_with_a_remedy(name, how, folder):
+    spoil_weights(folder / f"{name}.safetensors", how)
+    with pytest.raises(ValueError, match=re.escape(f"{name}.safetensors is damaged or cut short (SHA-256 ")) as caught:
+        vartut.load("tiny", folder, CPU)
+    message = line_of(caught)
+    assert f"git checkout data/weights/{name}.*" in message
+    assert f"vartut train {name}" in message
+
+
+def test_damaged_verifiers_are_refused_too(tmp_path):
+    hub.save_weights(torch.nn.Linear(1, 1), "clip", {}, {}, tmp_path)
+    flip(tmp_path / "clip.safetensors", -1)
+    with pytest.raises(ValueError, match=r"is damaged or cut short.*vartut train clip") as caught:
+        vartut.load_verifier("clip", tmp_path, CPU)
+    line_of(caught)
+
+
+@pytest.mark.parametrize("name", ["tiny.safetensors", "tiny.json"])
+def test_a_missing_file_is_named_with_a_remedy(name, folder):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(f"{folder / name} is missing")) as caught:
+        vartut.load("tiny", folder, CPU)
+    message = line_of(caught)
+    assert "git checkout" in message
+    assert "vartut train tiny" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"\xff\xfe\x00", b"[]", b"3", b"null", b"{}", b'{"sha256": null}', b'{"sha256": 3}'],
+    ids=["empty", "cut", "binary", "list", "number", "null", "no checksum", "null checksum", "number checksum"],
+)
+def test_garbled_provenance_is_refused_with_a_remedy(text, folder):
+    (folder / "tiny.json").write_bytes(text)
+    with pytest.raises(ValueError, match=r"tiny\.json is damaged") as caught:
+        vartut.load("tiny", folder, CPU)
+    message = line_of(caught)
+    assert "git checkout data/weights/tiny.*" in message
+    assert "vartut train tiny" in message
+
+
+def test_provenance_of_other_weights_is_refused(folder):
+    origin = json.loads((folder / "tiny.json").read_text())
+    origin["sha256"] = json.loads((folder / "tokenizer.json").read_text())["sha256"]
+    (folder / "tiny.json").write_text(json.dumps(origin))
+    with pytest.raises(ValueError, match="is damaged or cut short") as caught:
+        vartut.load("tiny", folder, CPU)
+    line_of(caught)
+
+
+def test_weights_of_another_version_of_the_model_are_refused(folder):
+    torch.manual_seed(0)
+    other = Tokenizer("codebook", codes=32, channels=8, width=16)
+    hub.save_weights(other, "tokenizer", SETTINGS, {}, folder)  # the settings say width 8
+    with pytest.raises(ValueError, match='the weights "tokenizer" are of another version') as caught:
+        vartut.load_tokenizer("tokenizer", folder, CPU)
+    assert "vartut train tokenizer" in line_of(caught)
+
+
+def test_a_model_trained_on_another_tokenizers_tokens_is_refused(folder):
+    torch.manual_seed(1)
+    other = Tokenizer("codebook", codes=32, channels=8, width=8)  # of the same shape, so that nothing else could tell
+    hub.save_weights(other, "tokenizer", SETTINGS, {}, folder)
+    with pytest.raises(ValueError, match='"tiny" was trained on tokens of another "tokenizer"') as caught:
+        vartut.load("tiny", folder, CPU)
+    assert "vartut train tiny" in line_of(caught)
+
+
+def test_a_folder_without_a_tokenizer_takes_the_shipped_one(folder):
+    for path in folder.glob("tokenizer.*"):
+        path.unlink()
+    tokenizer, digest = hub.tokenizer_beside("tokenizer", folder, CPU)
+    assert digest == hub.read_provenance("tokenizer")["sha256"]
+    shipped = vartut.load_tokenizer("tokenizer", where=CPU)
+    assert torch.equal(tokenizer.quantizer.codebook, shipped.quantizer.codebook)
+    with pytest.raises(ValueError, match="tokens of another"):  # the toy was trained on the toy's tokens
+        vartut.load("tiny", folder, CPU)
+
+
+def test_a_folder_with_a_tokenizer_is_not_mixed_with_the_shipped_one(folder):
+    tokenizer, digest = hub.tokenizer_beside("tokenizer", folder, CPU)
+    assert digest == json.loads((folder / "tokenizer.json").read_text())["sha256"]
+    assert tokenizer.quantizer.codes == 32
+
+
+# ---- provenance ----------------------------------------------------------------------------------------------------
+
+
+def record(seed, steps, minutes, before=None, **more):
+    """The provenance of an imagined run."""
+    recipe = SimpleNamespace(name="toy", where=CPU, batch=8, seed=seed)
+    return hub.run_record(recipe, steps, {"minutes": minutes, "loss": 1 / steps}, before, **more)
+
+
+def test_a_first_run_has_no_warm_start():
+    first = record(0, 100, 2.5, note="by hand")
+    assert first["warm_start"] is None
+    assert first["minutes"] == 2.5
+    assert first["seeds"] == [0]
+    assert first["metrics"] == {"loss": 0.01}
+    assert first["note"] == "by hand"
+    assert len(first["runs"]) == 1
+    assert {"recipe", "commit", "device", "threads", "minutes", "steps", "batch", "seed"} <= set(first["runs"][0])
+
+
+def test_every_run_is_listed_and_the_last_ones_facts_are_on_top():
+    first = record(0, 100, 2.5) | {"sha256": "aaa"}
+    second = record(1, 200, 3.25, first) | {"sha256": "bbb"}
+    third = record(2, 400, 1.0, second) | {"sha256": "ccc"}
+    assert [run["warm_start"] for run in third["runs"]] == [None, "aaa", "bbb"]
+    assert [run["steps"] for run in third["runs"]] == [100, 200, 400]
+    assert [run["minutes"] for run in third["runs"]] == [2.5, 3.25, 1.0]
+    assert third["minutes"] == 6.8, "minutes of all runs, to a tenth"
+    assert third["seeds"] == [0, 1, 2]
+    assert (third["warm_start"], third["steps"], third["seed"]) == ("bbb", 400, 2)
+    assert third["metrics"] == {"loss": 1 / 400}
+    assert len(first["runs"]) == 1, "the record it started from is left as it was"
+
+
+def test_the_record_is_what_lies_beside_the_weights(tmp_path):
+    wanted = record(0, 10, 0.1)
+    path = hub.save_weights(torch.nn.Linear(2, 2), "line", {"in": 2}, wanted, tmp_path)
+    found = hub.read_provenance("line", tmp_path)
+    assert found == {"name": "line", "parameters": 6} | wanted | {"sha256": hub.sha256(path)}
+
+
+def test_commit_is_gits(monkeypatch):
+    folder = data_folder().parent
+    head = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"[0-9a-f]{12}\+?", hub.commit())
+    assert head.startswith(hub.commit().rstrip("+"))
+    monkeypatch.setenv("PATH", "")
+    assert hub.commit() == "unknown"
+
+
+def test_shipped_weights_are_whole_say_where_they_come_from_and_are_small():
+    folder = hub.weights_folder()
+    names = sorted(path.stem for path in folder.glob("*.safetensors"))
+    assert {"tiny", "tokenizer", "clip", "clip-hard"} <= set(names)
+    for name in names:
+        _, tensors = hub.load_weights(name)
+        origin = hub.read_provenance(name)
+        assert {"recipe", "commit", "device", "minutes", "seeds", "metrics", "runs", "sha256"} <= set(origin), name
+        assert origin["minutes"] == pytest.approx(sum(run["minutes"] for run in origin["runs"]), abs=0.06), name
+        assert origin["seeds"] == [run["seed"] for run in origin["runs"]], name
+        assert origin["runs"][0]["warm_start"] is None, name
+        assert all(run["warm_start"] for run in origin["runs"][1:]), name
+        stored = load_file(folder / f"{name}.safetensors")
+        assert all(t.dtype == torch.float16 for t in stored.values() if t.is_floating_point()), name
+        assert all(torch.isfinite(tensor).all() for tensor in tensors.values()), name
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 56e6
+
+
+def test_the_tiny_model_knows_the_shipped_tokenizer():
+    settings, _ = hub.load_weights("tiny")
+    assert settings["tokenizer_sha256"] == hub.read_provenance("tokenizer")["sha256"]
+    assert 3e6 <= hub.read_provenance("tiny")["parameters"] <= 5e6
+
+
+# ---- where things run ----------------------------------------------------------------------------------------------
+
+
+def test_the_device_is_the_gpu_if_there_is_one_and_the_variable_overrides_it(monkeypatch):
+    monkeypatch.delenv("VARTUT_DEVICE", raising=False)
+    for there, wanted in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert device() == torch.device(wanted)
+    monkeypatch.setenv("VARTUT_DEVICE", "cpu")
+    assert device() == CPU
+    monkeypatch.setenv("VARTUT_DEVICE", "")
+    assert device() == torch.device("cuda")
+
+
+@pytest.mark.parametrize("wrong", ["gpu", "cuda:99", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused_in_a_line(wrong, monkeypatch):
+    monkeypatch.setenv("VARTUT_DEVICE", wrong)
+    with pytest.raises(ValueError, match=f'VARTUT_DEVICE is "{wrong}".*unset it') as caught:
+        device()
+    line_of(caught)
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [
+        ("fpu sse4 avx2 avx512f", torch.float32),
+        ("avx512f avx512_bf16", torch.bfloat16),
+        ("avx2 amx_bf16 amx_tile", torch.bfloat16),
+        (None, torch.float32),  # a Mac has no /proc
+    ],
+)
+def test_training_takes_bfloat16_where_the_cpu_is_good_at_it(flags, dtype, monkeypatch, tmp_path):
+    real = builtins.open
+
+    def pretend(path, *args, **kwargs):
+        if path != "/proc/cpuinfo":
+            return real(path, *args, **kwargs)
+        if flags is None:
+            raise FileNotFoundError(path)
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nmodel name\t: Toy CPU\nflags\t\t: {flags}\n")
+        return real(tmp_path / "cpuinfo")
+
+    monkeypatch.setattr(builtins, "open", pretend)
+    assert training_dtype(CPU) == dtype
+    assert ("Toy CPU" in hub.device_name(CPU)) == (flags is not None)
+    assert hub.device_name(CPU).startswith("CPU, ")
+
+
+def test_training_on_a_gpu_takes_bfloat16_from_ampere_on(monkeypatch):
+    for capability, dtype in (((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where, capability=capability: capability)
+        assert training_dtype(torch.device("cuda")) == dtype
