@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py                       every arm, 100 prompts a task without search, 25 with
     python benchmarks/quality.py --arms sample --n 200 one arm, more prompts
+    python benchmarks/quality.py --half FOLDER         the arm "half-trained": older weights, in that folder
 
 Every arm paints the first n test prompts of all eight tasks from the same seeds and is judged by the exact judge,
 which no arm but "oracle" sees.  Half of the prompts say something that training never showed.
@@ -11,6 +12,7 @@ import argparse
 import csv
 import functools
 import time
+from pathlib import Path
 
 import torch
 
@@ -21,6 +23,7 @@ from vartut.paths import data_folder
 
 BEAM = {"width": 3, "candidates": 5}
 ARMS = {  # name: (verifier, search); no search, one sample a prompt; n = 90 finished pictures is what the beam finishes
+    "half-trained": (None, None),
     "sample": (None, None),
     "beam clip": ("clip", functools.partial(vartut.beam_search, **BEAM)),
     "beam clip-hard": ("clip-hard", functools.partial(vartut.beam_search, **BEAM)),
@@ -29,17 +32,17 @@ ARMS = {  # name: (verifier, search); no search, one sample a prompt; n = 90 fin
 }
 
 
-def measure(arm: str, n: int, seed: int) -> list[dict]:
+def measure(arm: str, n: int, seed: int, folder: Path | None = None) -> list[dict]:
     """The rows of one arm: a row per task and one for all, with where and when they were made."""
     verifier_name, search = ARMS[arm]
-    sampler = vartut.load("tiny")
+    sampler = hub.load("tiny", folder)
     if search is not None:
         verifier = vartut.load_verifier(verifier_name)
         search = functools.partial(_search, search, verifier)
     began = time.perf_counter()
     outcomes = evaluate.judged_success(sampler, n=n, seed=seed, search=search)
     minutes = (time.perf_counter() - began) / 60
-    made = {"model": hub.read_provenance("tiny")["sha256"][:12], "commit": hub.commit(), "seed": seed}
+    made = {"model": hub.read_provenance("tiny", folder)["sha256"][:12], "commit": hub.commit(), "seed": seed}
     made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
     table = evaluate.success_table(outcomes)
     print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(table)}", flush=True)
@@ -67,9 +70,10 @@ def write(rows: list[dict]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS)[1:], choices=list(ARMS)[1:], metavar="ARM")
+    parser.add_argument("--half", type=Path, metavar="FOLDER", help="measure these older weights instead")
     parser.add_argument("--n", type=int, help="prompts a task (default: 100 without search, 25 with)")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    for name in chosen.arms:
-        write(measure(name, chosen.n or (100 if name == "sample" else 25), chosen.seed))
+    for name in ["half-trained"] if chosen.half else chosen.arms:
+        write(measure(name, chosen.n or (100 if ARMS[name][1] is None else 25), chosen.seed, chosen.half))

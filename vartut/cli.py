@@ -75,8 +75,8 @@ def parser() -> Parser:
         nargs="?",
         const="",
         metavar="FOLDER",
-        help="start from this recipe's weights there, without a folder from the shipped ones; clip-hard by itself starts "
-        "from the shipped clip",
+        help="start from this recipe's weights there, without a folder from the shipped ones; clip-hard by itself "
+        "starts from the shipped clip",
     )
     sub.add_argument("--ship", action="store_true", help="also replace the weights in data/weights")
 
