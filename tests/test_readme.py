@@ -1,0 +1,138 @@
+"""README.md says what is measured, names what there is, and its snippets run."""
+
+import ast
+import csv
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest
+
+from vartut import cli, hub
+from vartut.paths import data_folder
+from vartut.world import TASKS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+REMEDY = "run `python benchmarks/readme_tables.py`"
+
+
+def readme_tables():
+    """The script that fills in the README's tables."""
+    path = ROOT / "benchmarks" / "readme_tables.py"
+    spec = importlib.util.spec_from_file_location("readme_tables", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def quality() -> list[dict]:
+    """The rows of data/results/quality.csv."""
+    path = data_folder() / "results" / "quality.csv"
+    if not path.exists():
+        pytest.fail("data/results/quality.csv is missing: run `python benchmarks/quality.py`", pytrace=False)
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def arms(rows) -> dict[str, dict[str, dict]]:
+    """Rows by arm, then by task."""
+    return {arm: {row["task"]: row for row in rows if row["arm"] == arm} for arm in {row["arm"] for row in rows}}
+
+
+# ---- the tables ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["quality", "training"])
+def test_the_tables_are_what_the_script_writes(name):
+    if name == "quality":
+        quality()
+    between = re.search(rf"<!-- {name} -->\n(.*?)<!-- end of {name} -->", README, re.DOTALL)
+    assert between, f"README.md lost the marks of its table: put <!-- {name} --> and <!-- end of {name} --> back"
+    if between[1] != getattr(readme_tables(), name)() + "\n":
+        pytest.fail(f"README.md's table of {name} is stale: {REMEDY}", pytrace=False)
+
+
+def test_the_script_changes_nothing_but_its_tables():
+    quality()
+    text = "before\n<!-- quality -->\nold\n<!-- end of quality -->\n"
+    text += "middle\n<!-- training -->\n<!-- end of training -->\n"
+    tables = readme_tables()
+    new = tables.filled(text)
+    assert "old" not in new
+    assert tables.filled(new) == new
+    for kept in ("before\n<!-- quality -->\n|", "|\n<!-- end of quality -->\nmiddle\n<!-- training -->\n|"):
+        assert kept in new
+    with pytest.raises(ValueError, match=r"README\.md has no place for it"):
+        tables.filled("no marks")
+
+
+def test_the_quality_table_was_measured_with_the_shipped_model():
+    shipped = hub.read_provenance("tiny")["sha256"]
+    for row in quality():
+        if not (row["model"] and shipped.startswith(row["model"])):
+            stale = f"{row['arm']} was measured with other weights: run `python benchmarks/quality.py`"
+            pytest.fail(stale, pytrace=False)
+
+
+def test_the_quality_table_adds_up():
+    for arm, by_task in arms(quality()).items():
+        assert list(by_task) == [*TASKS, "all"], arm
+        for row in by_task.values():
+            k, n = int(row["successes"]), int(row["n"])
+            interval = binomtest(k, n).proportion_ci(0.95, method="wilson")
+            numbers = [float(row[key]) for key in ("rate", "low", "high")]
+            assert numbers == pytest.approx([k / n, interval.low, interval.high], abs=1e-3), (arm, row["task"])
+        for key in ("n", "successes"):
+            assert int(by_task["all"][key]) == sum(int(by_task[task][key]) for task in TASKS), arm
+
+
+def test_the_quality_table_has_100_prompts_a_task_without_search():
+    assert all(int(row["n"]) >= 100 for row in arms(quality())["sample"].values())
+
+
+def test_the_readme_gives_success_as_counted():
+    for arm, by_task in arms(quality()).items():
+        title = readme_tables().TITLES[arm]
+        [line] = [line for line in README.splitlines() if line.startswith(f"| {title} |")] or pytest.fail(
+            f"README.md has no row for {arm}: {REMEDY}", pytrace=False
+        )
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        percent = [100 * int(by_task[task]["successes"]) / int(by_task[task]["n"]) for task in ("all", *TASKS)]
+        said = [float(re.match(r"\**(\d+)", cells[column])[1]) for column in (1, *range(3, 11))]
+        assert said == pytest.approx(percent, abs=0.51), arm
+
+
+# ---- what it names -------------------------------------------------------------------------------------------------
+
+
+def test_files_that_the_readme_links_to_exist():
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", README) if "://" not in link and not link.startswith("#")]
+    assert links
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert missing == []
+
+
+def test_commands_that_the_readme_gives_exist():
+    known = {name for action in cli.parser()._subparsers._group_actions for name in action.choices}
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", README, re.DOTALL))
+    said = set(re.findall(r"\bvartut (\w+)", code))
+    assert said
+    assert said <= known
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    made = set(re.findall(r"\bmake ([a-z-]+)", code))
+    assert {"demo", "lab", "test"} <= made <= targets
+    scripts = set(re.findall(r"python (\S+\.py)", code))
+    assert scripts
+    assert all((ROOT / script).exists() for script in scripts)
+    assert set(re.findall(r"\bvartut train (\S+?)[`\s]", code)) - {"…"} <= set(cli.RECIPES)
+
+
+def test_snippets_run(capsys):
+    snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert snippets
+    for snippet in snippets:
+        ast.parse(snippet)
+        exec(snippet, {"__name__": "readme"})
+    assert capsys.readouterr().out
