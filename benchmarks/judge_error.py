@@ -1,8 +1,9 @@
 """How often the judge errs: writes data/results/judge_error.csv.
 
-    python benchmarks/judge_error.py [--scenes 2000] [--seed 0]     # 3 minutes on two cores
+    python benchmarks/judge_error.py [--clean 1000] [--scenes 160] [--seed 0]     # minutes: in the table
 
-Scenes of the test split, all tasks, are rendered and then spoilt in a seeded way.  Every picture is judged against
+Scenes of the test split, all tasks, are rendered, more of them for the clean pictures, whose errors are rare, and then
+spoilt in a seeded way.  Every picture is judged against
 
 - its own prompt: a false reject where the judge says no;
 - the prompt with one word changed, for each kind of word one such change that the scene makes false: a false accept
@@ -175,26 +176,29 @@ def false_changes(scene, rng) -> list[tuple[str, str]]:
 
 def main():
     reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    reader.add_argument("--scenes", type=int, default=2000)
+    reader.add_argument("--clean", type=int, default=1000, help="scenes of clean pictures")
+    reader.add_argument("--scenes", type=int, default=160, help="scenes of every kind of damage")
     reader.add_argument("--seed", type=int, default=0)
     reader.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "data/results/judge_error.csv")
     asked = reader.parse_args()
-    scenes = world.sample("all", asked.scenes, "test", asked.seed)
+    all_scenes = world.sample("all", max(asked.clean, asked.scenes), "test", asked.seed)
     rng = random.Random(f"judge_error/{asked.seed}")
-    lies = [false_changes(scene, rng) for scene in scenes]
+    lies = [false_changes(scene, rng) for scene in all_scenes]
     rows = []
     for distort, strength, *other in DISTORTIONS:
         name, distort = (distort, other[0]) if other else (distort.__name__, distort)
+        scenes = all_scenes[: asked.clean if name == "clean" else asked.scenes]
         started = time.perf_counter()
         counts = judged(scenes, lies, distort, strength, asked.seed)
         minutes = (time.perf_counter() - started) / 60
         for (error, kind), (wrong, n) in sorted(counts.items(), reverse=True):
             low, high = wilson(wrong, n)
-            row = {"distortion": name, "strength": strength, "error": error, "changed_word": kind, "n": n, "errors": wrong}
-            row |= {"rate": round(wrong / n, 5), "low": round(low, 5), "high": round(high, 5), "scenes": len(scenes)}
-            rows.append(row | {"seed": asked.seed, "commit": commit(), "minutes": round(minutes, 2)})
+            row = {"distortion": name, "strength": strength, "error": error, "changed_word": kind, "n": n}
+            row |= {"errors": wrong, "rate": round(wrong / n, 5), "low": round(low, 5), "high": round(high, 5)}
+            rows.append(row | {"scenes": len(scenes), "seed": asked.seed, "commit": commit(), "minutes": round(minutes, 2)})
             if kind == "all":
-                print(f"{name:>9} {strength:<5} {error}: {wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})", flush=True)
+                rate = f"{wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})"
+                print(f"{name:>9} {strength:<5} {error}: {rate}", flush=True)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     with asked.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

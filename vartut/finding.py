@@ -7,7 +7,8 @@ shift near its centre.  The likeness is the Tanimoto coefficient of the two diff
     fit = <R, T> / (|R|^2 + |T|^2 - <R, T>),
 
 which for black-and-white masks is the intersection over the union.  A component that one template explains badly is
-tried as several touching objects (greedy matching pursuit); what then still fits badly is reported with shape None.
+tried as several touching objects (greedy matching pursuit); what then still fits badly, or stands in a smear that
+the objects found do not explain, is reported with shape None.
 """
 
 import itertools
@@ -22,6 +23,7 @@ from vartut import world
 
 SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
 CLEAR = 0.60  # a component that fits no template better than this has no clear shape
+SOLVED = 0.85  # nor has one of several touching objects, if the picture near it is less like their sum than this
 BLURS = (0.0, 1.0, 1.8)  # pixels: the templates are compared sharp and blurred
 HALF = 16  # templates are 32 x 32 pixels
 PAD = 24  # a margin around the picture, so that every window lies inside
@@ -61,7 +63,7 @@ def find(images: torch.Tensor) -> list[tuple[Found, ...]]:
     if len(images) and (images.min() < -1e-3 or images.max() > 1 + 1e-3):
         low, high = images.min().item(), images.max().item()
         raise ValueError(f"the judge reads values in [0, 1]; these go from {low:.3g} to {high:.3g}: clamp or rescale")
-    return [found for chunk in images.split(32) for found in _find(chunk)]
+    return [found for chunk in images.split(32) if len(chunk) for found in _find(chunk)]
 
 
 # ---- templates -----------------------------------------------------------------------------------------------------
@@ -240,25 +242,35 @@ def _likeness(part: torch.Tensor, whole: torch.Tensor) -> float:
     return float((2 * dots[seen] / squares[seen]).mean())
 
 
+def _near(match, reach: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """One template alone, (3, 112, 112), and the mask of its pixels and those so far around it."""
+    alone = torch.zeros(3, 64 + 2 * PAD, 64 + 2 * PAD)
+    _paste(_templates(), alone, match, 1)
+    near = ndimage.binary_dilation((alone**2).sum(0).numpy() > 0.02, iterations=reach)
+    return alone, torch.from_numpy(near)
+
+
 def _explain(part: torch.Tensor, match):
-    """The objects of a component: its best single template, or several where they explain much more of its pixels."""
-    bank, whole = _templates(), torch.zeros_like(part)
-    _paste(bank, whole, match, 1)
-    near = torch.from_numpy(ndimage.binary_dilation((whole**2).sum(0).numpy() > 0.02, iterations=2))
+    """The objects of a component, each with whether its shape is clear: its best single template, or several where
+    they explain much more of its pixels."""
+    whole, near = _near(match, 2)
     outside = int((((part**2).sum(0) > 0.02) & ~near).sum())
     if match[0] >= CLEAR and outside < 2 * SPECK:
-        return [match]
+        return [(match, True)]
     several, together = _split(part)
-    better = len(several) > 1 and _likeness(part, together) > _likeness(part, whole) + 0.1
-    return several if better else [match]
+    if len(several) < 2 or _likeness(part, together) <= _likeness(part, whole) + 0.1:
+        return [(match, match[0] >= CLEAR)]
+    nearby = [_near(one, 3)[1] for one in several]  # a template found in the midst of a smear is no object
+    solved = [_likeness(part * near, together * near) >= SOLVED for near in nearby]
+    return [(one, one[0] >= CLEAR and alike) for one, alike in zip(several, solved)]
 
 
 def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
     parts, rows = _components(images)
     pictures = [[] for _ in images]
     for part, row, single in zip(parts, rows, _fit(parts) if rows else ()):
-        for fit, y, x, k, t, c in _explain(part, single):
+        for (fit, y, x, k, t, c), clear in _explain(part, single):
             shape, size, _ = _templates().kinds[k]
-            names = (shape if fit >= CLEAR else None, tuple(world.COLORS)[c], world.TEXTURES[t], size)
+            names = (shape if clear else None, tuple(world.COLORS)[c], world.TEXTURES[t], size)
             pictures[row].append(Found(*names, float(x - PAD), float(y - PAD), fit))
     return [tuple(sorted(found, key=lambda o: (o.x, o.y))) for found in pictures]
