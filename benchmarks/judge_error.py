@@ -67,9 +67,7 @@ def true_of(objects, description) -> bool:
         if any(plays(o, g) for o in extras for g in groups if g.count > 1):
             continue
         first, second = cast[: groups[0].count], cast[groups[0].count :]
-        if description.relation is None or all(
-            _related(a, b, description.relation) for a in first for b in second
-        ):
+        if description.relation is None or all(_related(a, b, description.relation) for a in first for b in second):
             return True
     return False
 
@@ -116,11 +114,7 @@ def torn(images, reach, draws):
     reach = int(reach)
     wide = F.pad(images, (reach,) * 4, "replicate")
     all_ways = torch.stack(
-        [
-            _patches(wide[:, :, dy : dy + 64, dx : dx + 64])
-            for dy in range(2 * reach + 1)
-            for dx in range(2 * reach + 1)
-        ]
+        [_patches(wide[:, :, dy : dy + 64, dx : dx + 64]) for dy in range(2 * reach + 1) for dx in range(2 * reach + 1)]
     )
     way = torch.randint(len(all_ways), (len(images), 64), generator=draws)
     return _joined(all_ways[way, torch.arange(len(images))[:, None], torch.arange(64)])
@@ -189,13 +183,14 @@ def main():
         name, distort = (distort, other[0]) if other else (distort.__name__, distort)
         scenes = all_scenes[: asked.clean if name == "clean" else asked.scenes]
         started = time.perf_counter()
-        counts = judged(scenes, lies, distort, strength, asked.seed)
+        counts = judged(scenes, lies[: len(scenes)], distort, strength, asked.seed)
         minutes = (time.perf_counter() - started) / 60
         for (error, kind), (wrong, n) in sorted(counts.items(), reverse=True):
             low, high = wilson(wrong, n)
             row = {"distortion": name, "strength": strength, "error": error, "changed_word": kind, "n": n}
             row |= {"errors": wrong, "rate": round(wrong / n, 5), "low": round(low, 5), "high": round(high, 5)}
-            rows.append(row | {"scenes": len(scenes), "seed": asked.seed, "commit": commit(), "minutes": round(minutes, 2)})
+            row |= {"scenes": len(scenes), "seed": asked.seed, "commit": commit(), "minutes": round(minutes, 2)}
+            rows.append(row)
             if kind == "all":
                 rate = f"{wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})"
                 print(f"{name:>9} {strength:<5} {error}: {rate}", flush=True)

@@ -23,7 +23,8 @@ from vartut import world
 
 SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
 CLEAR = 0.60  # a component that fits no template better than this has no clear shape
-SOLVED = 0.85  # nor has one of several touching objects, if the picture near it is less like their sum than this
+CLEAR_OF_MANY = 0.80  # the same for one of several touching objects, more easily found in a smear that has none
+SOLVED = 0.70  # nor is any of them clear if all together are less like the component than this
 BLURS = (0.0, 1.0, 1.8)  # pixels: the templates are compared sharp and blurred
 HALF = 16  # templates are 32 x 32 pixels
 PAD = 24  # a margin around the picture, so that every window lies inside
@@ -242,27 +243,20 @@ def _likeness(part: torch.Tensor, whole: torch.Tensor) -> float:
     return float((2 * dots[seen] / squares[seen]).mean())
 
 
-def _near(match, reach: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """One template alone, (3, 112, 112), and the mask of its pixels and those so far around it."""
-    alone = torch.zeros(3, 64 + 2 * PAD, 64 + 2 * PAD)
-    _paste(_templates(), alone, match, 1)
-    near = ndimage.binary_dilation((alone**2).sum(0).numpy() > 0.02, iterations=reach)
-    return alone, torch.from_numpy(near)
-
-
 def _explain(part: torch.Tensor, match):
     """The objects of a component, each with whether its shape is clear: its best single template, or several where
     they explain much more of its pixels."""
-    whole, near = _near(match, 2)
+    bank, whole = _templates(), torch.zeros_like(part)
+    _paste(bank, whole, match, 1)
+    near = torch.from_numpy(ndimage.binary_dilation((whole**2).sum(0).numpy() > 0.02, iterations=2))
     outside = int((((part**2).sum(0) > 0.02) & ~near).sum())
     if match[0] >= CLEAR and outside < 2 * SPECK:
         return [(match, True)]
     several, together = _split(part)
-    if len(several) < 2 or _likeness(part, together) <= _likeness(part, whole) + 0.1:
+    alike = _likeness(part, together)
+    if len(several) < 2 or alike <= _likeness(part, whole) + 0.1:
         return [(match, match[0] >= CLEAR)]
-    nearby = [_near(one, 3)[1] for one in several]  # a template found in the midst of a smear is no object
-    solved = [_likeness(part * near, together * near) >= SOLVED for near in nearby]
-    return [(one, one[0] >= CLEAR and alike) for one, alike in zip(several, solved)]
+    return [(one, alike >= SOLVED and one[0] >= CLEAR_OF_MANY) for one in several]
 
 
 def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
