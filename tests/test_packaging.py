@@ -124,7 +124,8 @@ def test_every_import_of_the_package_is_required():
     known = set(requirements("flux"))
     for path in (ROOT / "vartut").rglob("*.py"):
         for module in imports(path.read_text()) - sys.stdlib_module_names - {"vartut"}:
-            assert names.get(module, module) in known, f"{path.name} imports {module}: name it in pyproject.toml"
+            name = canonicalize_name(names.get(module, module))
+            assert name in known, f"{path.name} imports {module}: name it in pyproject.toml"
 
 
 def test_version_is_the_same_everywhere():
