@@ -4,11 +4,14 @@ The encoder is an 11 GB download (float32 shards; 2.4 GB of memory in half preci
 80 KB: a file of features lets a tutorial's prompts do without the encoder.  To make one:
 
     python -m vartut.published.text --out features.safetensors "a red fox in the snow" "two cups on a table"
+
+Run again with other prompts it adds them to the file.
 """
 
 import argparse
 import difflib
 import json
+import shlex
 from pathlib import Path
 
 import torch
@@ -93,7 +96,8 @@ class FeatureFile:
         if prompt not in self.prompts:
             near = difflib.get_close_matches(prompt, self.prompts, n=1, cutoff=0.0)
             hint = f'; the nearest there is "{near[0]}"' if near else ""
-            raise ValueError(f'{self.path} has no features of "{prompt}"{hint}')
+            command = f"python -m vartut.published.text --out {self.path} {shlex.quote(prompt)}"
+            raise ValueError(f'{self.path} has no features of "{prompt}"{hint}; add them with `{command}`')
         with safe_open(self.path, "pt") as file:
             return file.get_tensor(str(self.prompts.index(prompt))).float()
 
@@ -102,8 +106,18 @@ class FeatureFile:
 
 
 def make_feature_file(prompts: list[str], out: str | Path, **encoding) -> Path:
-    """Encode prompts and write their features; `encoding` are the arguments of `encode_text`."""
-    return save_features(out, encode_text(prompts, **encoding), encoding.get("encoder", TEXT_REPO))
+    """Encode prompts and write their features, beside those that the file has already.
+
+    `encoding` are the arguments of `encode_text`.  Raises ValueError if the file was made with another encoder.
+    """
+    encoder, before = str(encoding.get("encoder", TEXT_REPO)), {}
+    if Path(out).is_file():
+        file = FeatureFile(out)
+        if file.encoder != encoder:
+            raise ValueError(f"{out} has features of the encoder {file.encoder}, not of {encoder}: name another file")
+        before = {prompt: file[prompt] for prompt in file.prompts}
+    new = [prompt for prompt in prompts if prompt not in before]
+    return save_features(out, before | (encode_text(new, **encoding) if new else {}), encoder)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -111,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vartut.published.text", description="Precompute text features.")
     parser.add_argument("prompt", nargs="*")
     parser.add_argument("--prompts", type=Path, help="a text file with one prompt per line")
-    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write or add to")
     parser.add_argument("--encoder", default=TEXT_REPO, help="repository or folder of the T5 encoder")
     parser.add_argument("--where", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
@@ -123,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
         path = make_feature_file(prompts, args.out, encoder=args.encoder, where=args.where)
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {' '.join(str(error).split())}\n")
-    print(f"{len(dict.fromkeys(prompts))} prompts, {path.stat().st_size / 1e6:.2f} MB: {path}")
+    print(f"{len(FeatureFile(path))} prompts, {path.stat().st_size / 1e6:.2f} MB: {path}")
     return 0
 
 
