@@ -282,6 +282,7 @@ class Infinity(nn.Module):
             x, key, value = block(x, modulation, text, mask, past, layer, angles)
             if keep:
                 kept.append(torch.stack((key, value)))
+            del key, value  # they would live on through the next block
         scale, shift = branch_rows(condition.head, prompt).unsqueeze(2).unbind(3)
         logits = self.head(modulated_norm(x, scale, shift).to(self.head.weight.dtype)).float()
         logits = logits.unflatten(-1, (self.bits, 2))

@@ -225,6 +225,7 @@ class VAR(nn.Module):
             x, key, value = block(x, branch_rows(condition.blocks[layer], prompt), past, layer)
             if keep:
                 kept.append(torch.stack((key, value)))
+            del key, value  # they would live on through the next block
         scale, shift = branch_rows(condition.head, prompt).unsqueeze(2).unbind(3)
         logits = self.head(modulated_norm(x, scale, shift).to(self.head.weight.dtype)).float()
         return Step(logits[0], logits[1] if len(logits) > 1 else None, torch.stack(kept) if keep else None)
