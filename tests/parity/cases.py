@@ -1,5 +1,6 @@
 """The tiny published models of `models.json.gz`, built from our modules and filled through our loader."""
 
+import copy
 import gzip
 import json
 from functools import cache
@@ -11,9 +12,11 @@ from safetensors.torch import load_file
 
 from vartut.published.infinity import BitTokenizer, Infinity
 from vartut.published.loading import load_into
+from vartut.published.sampler import ClassSampler, PublishedSampler, TextSampler
 from vartut.published.var import VAR, VARTokenizer
 
 HERE = Path(__file__).parent
+PROMPTS = {"var_a": ["3", "goldfish"], "var_b": ["3", "tench"], "infinity_a": ["a cup", "two foxes in the snow"]}
 PHI_OF_SCALE = {4: (0, 1, 2, 3), 5: (0, 1, 2, 2, 3)}  # scale 2 of 5 is a tie, decided as the authors' float64 does
 
 
@@ -86,3 +89,25 @@ def text_features() -> list[torch.Tensor]:
 def shapes(module: torch.nn.Module) -> dict[str, list[int]]:
     """Name and shape of everything that a module's state dict holds."""
     return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def sampler(case: str, whole: bool = False, **settings) -> PublishedSampler:
+    """A sampler of a tiny case; of Infinity the first four scales and a small random decoder, unless `whole`."""
+    if case != "infinity_a":
+        tokenizer, transformer, config = var(case)
+        return ClassSampler(tokenizer, transformer, **{"guidance": config["cfg"]} | settings)
+    tokenizer, transformer, config = infinity()
+    if not whole:
+        torch.manual_seed(0)
+        transformer = copy.copy(transformer)
+        transformer.scales = transformer.scales[:4]  # which no weight depends on
+        tokenizer = BitTokenizer(16, 32, (1, 1, 1, 1, 1), transformer.scales)
+    features = dict(zip(PROMPTS[case], text_features()))
+    return TextSampler(tokenizer, transformer, features, **{"guidance": config["cfg"]} | settings)
+
+
+def finish(sampler: PublishedSampler, state):
+    """Child 0 until the picture is done."""
+    while state.step < sampler.num_steps:
+        state = sampler.expand(state)
+    return state

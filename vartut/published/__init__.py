@@ -6,6 +6,9 @@
 - `loading.py`: the authors' checkpoints into these modules, strictly by name and in little memory
 - `files.py`: where the checkpoints come from, under which licence, and what to do offline
 - `text.py`: Infinity's text features, computed or read from a file
+- `costs.py`: FLOPs and bytes computed from the sizes, to know before a download what fits
+- `sampler.py`: all of it as a sampler, so that every search runs on it: `vartut.load("var-d16")`
+- `flux.py`: FLUX.1, a diffusion model, through diffusers in the same protocol
 
 Both models are driven by the same five calls, one scale at a time, so that a search can stop, look and fork between:
 

@@ -4,6 +4,7 @@ Nothing here runs a model, so it answers "does it fit?" before anything is downl
 
     need = memory("infinity-2b", torch.bfloat16)
     need.total(rows=2) / 2**30                       GiB for two pictures at a time
+    need.search(15, max_rows=2, last=5) / 2**30      GiB for a beam of w c = 15 that branches at scales 0 to 5
 
 A multiply-add counts as two floating-point operations; norms, sums and activation functions are left out.
 """
@@ -49,7 +50,8 @@ def decode_flops(tokenizer: nn.Module, grid: int | None = None) -> int:
     def at(side: int, *modules: nn.Module) -> int:
         inner = [m for module in modules for m in module.modules()]
         convolutions = sum(2 * side**2 * m.weight.numel() for m in inner if isinstance(m, nn.Conv2d))
-        return convolutions + sum(4 * side**4 * m.proj_out.in_channels for m in inner if isinstance(m, SpatialAttention))
+        attention = [m for m in inner if isinstance(m, SpatialAttention)]
+        return convolutions + sum(4 * side**4 * m.proj_out.in_channels for m in attention)
 
     first = [tokenizer.post_quant_conv] if hasattr(tokenizer, "post_quant_conv") else []
     flops = at(side, *first, decoder.conv_in, decoder.mid)
@@ -75,6 +77,7 @@ class Memory:
     logits: tuple[int, ...]  # float32, remembered with each pass
     step: int  # working memory of the last scale's pass, a row
     decode: int  # the decoder's activations at their peak, a picture
+    together: int  # pictures decoded at a time
 
     @property
     def weights(self) -> int:
@@ -85,9 +88,32 @@ class Memory:
         """What one row that shares nothing remembers after its first `scales` passes (None: all)."""
         return sum(self.kv[:scales]) + sum(self.logits[:scales])
 
+    def working(self, rows: int) -> int:
+        """The larger of the last scale's pass over `rows` rows and of decoding as many of them as go together."""
+        return max(rows * self.step, min(rows, self.together) * self.decode)
+
     def total(self, rows: int = 1) -> int:
         """The most at one time for `rows` rows painted, then decoded, together: weights, caches, working memory."""
-        return self.weights + rows * (self.condition + self.row() + max(self.step, self.decode))
+        return self.weights + self.condition + rows * self.row() + self.working(rows)
+
+    def search(self, children: int, max_rows: int = 32, last: int | None = None) -> int:
+        """The most at one time in a search with rollouts: `children` of one prompt a step (width x candidates).
+
+        `last` is the last scale that is branched at (None: all are).  Rollouts go through `max_rows` rows at a time,
+        but what all children have computed waits for the choice: the passes up to the one after the branching.
+        Random search of n pictures has last=0.
+        """
+        rows, scales = min(children, max_rows), len(self.kv)
+        waiting = scales if last is None else min(last + 2, scales)
+        caches = self.row(1) + children * (self.row(waiting) - self.row(1)) + rows * (self.row() - self.row(waiting))
+        return self.weights + self.condition + caches + self.working(rows)
+
+    def most_rows(self, available: int) -> int:
+        """How many rows can be painted together in so many bytes; 0 if not even one."""
+        rows = 0
+        while self.total(rows + 1) <= available:
+            rows += 1
+        return rows
 
 
 def memory(model, dtype: torch.dtype | None = None, guidance: bool = True, text: int = 20, where="cpu") -> Memory:
@@ -116,6 +142,7 @@ def memory(model, dtype: torch.dtype | None = None, guidance: bool = True, text:
         logits=tuple(branches * 4 * n * n * classes for n in scales),
         step=branches * step_bytes(transformer, last),
         decode=decode_bytes(tokenizer),
+        together=decode_together(tokenizer),
     )
 
 
@@ -138,19 +165,22 @@ def condition_bytes(model: nn.Module, text: int) -> int:
 
 
 def step_bytes(model: nn.Module, k: int) -> int:
-    """Working memory of scale k's pass, one row and branch, within a block: the larger of attention and feed-forward.
+    """Working memory of scale k's pass, one row and branch: the largest of attention, feed-forward and output layer.
 
     The kernel's own workspace is not in it, and attention is taken to be fused: its n x n scores never exist.
     """
     new, past = model.scales[k] ** 2, sum(n * n for n in model.scales[:k])
     channels, element = model.head.in_features, model.head.weight.element_size()
-    hidden = model.blocks[0].ffn.fc1.out_features
-    stream = 4 * new * channels  # the residual stream is float32
-    attention = 2 * stream + new * channels * 4 * element  # input, its norm, queries, keys and values
-    attention += 2 * stream + new * channels * 2 * element  # unit queries and keys in float32, and in the weights' type
-    attention += 2 * (past + new) * channels * element  # all keys and values of this layer side by side
-    feed = 3 * stream + new * (channels + 2 * hidden) * element
-    return max(attention, feed)
+    stream, vector = 4 * channels, element * channels  # a token's: the residual stream is float32
+    # Input and its norm, queries, keys and values, unit queries and keys; all keys and values of this layer side by
+    # side, and those of earlier scales once more where rows are picked from them.
+    attention = new * (stream + 6 * vector) + (3 * past + 2 * new) * vector
+    # The stream before and after attention, what attention leaves (its output, queries, keys and values, unit keys),
+    # the norm, and the hidden layer before and after its GELU.
+    feed = new * (2 * stream + 6 * vector + 2 * element * model.blocks[0].ffn.fc1.out_features)
+    feed += new * stream * hasattr(model.blocks[0], "ca")  # the norm before the attention to the text
+    head = new * (2 * stream + (4 + element * (element < 4)) * model.head.out_features)
+    return max(attention, feed, head)
 
 
 def decode_bytes(tokenizer: nn.Module, grid: int | None = None) -> int:
@@ -176,3 +206,9 @@ def decode_bytes(tokenizer: nn.Module, grid: int | None = None) -> int:
             peak = max(peak, side**2 * (first + width + 8 * width))  # four times the pixels, before and after
             side *= 2
     return element * peak
+
+
+def decode_together(tokenizer: nn.Module, grid: int | None = None) -> int:
+    """How many pictures are decoded at a time: sixteen of 256 pixels, one of 1024."""
+    side = grid or tokenizer.scales[-1]
+    return max(1, 16 * 16**2 // side**2)
