@@ -188,7 +188,7 @@ def sample(task: str, n: int, split: str = "train", seed: int = 0, first: int = 
     Raises ValueError for an unknown task or split.
     """
     if task != "all" and task not in TASKS:
-        near = difflib.get_close_matches(task, TASKS, n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(str(task), TASKS, n=1, cutoff=0.0)[0]
         raise ValueError(f'unknown task "{task}"; did you mean "{near}"? known: {", ".join(TASKS)} and "all"')
     if split not in ("train", "validation", "test"):
         raise ValueError(f'unknown split "{split}"; known: train, validation, test')
