@@ -1,0 +1,69 @@
+"""How often the judge says the same of a tokenizer's reconstruction as of the picture: data/results/reconstruction.csv.
+
+    python benchmarks/reconstruction.py [--tokenizer tokenizer] [--n 100] [--seed 0]      # minutes: in the table
+
+The first n test scenes of all eight tasks are rendered, encoded and decoded again from all scales.  Both pictures are
+judged against the scene's prompt; a verdict is unchanged if both hold or both fail.
+"""
+
+import argparse
+import csv
+import time
+
+import torch
+
+import vartut
+from vartut import hub, world
+from vartut.device import device
+from vartut.evaluate import wilson
+from vartut.paths import data_folder
+
+
+@torch.no_grad()
+def rebuilt(tokenizer, images: torch.Tensor, batch: int = 50) -> torch.Tensor:
+    """Pictures (B, 3, 64, 64) in [0, 1], encoded and decoded from all scales."""
+    where = next(tokenizer.parameters()).device
+    return torch.cat([tokenizer.preview(tokenizer.encode(part.to(where))).cpu() for part in images.split(batch)])
+
+
+def measure(name: str, n: int, seed: int) -> list[dict]:
+    """A row per task and one for all: verdicts unchanged, with Wilson's 95 % interval, and the squared error."""
+    tokenizer, began, rows = vartut.load_tokenizer(name), time.perf_counter(), []
+    for task in world.TASKS:
+        scenes = world.sample(task, n, "test", seed)
+        images, prompts = world.render(scenes), [scene.prompt for scene in scenes]
+        again = rebuilt(tokenizer, images)
+        before, after = vartut.judge(images, prompts), vartut.judge(again, prompts)
+        row = {"task": task, "n": n, "unchanged": sum(a.correct == b.correct for a, b in zip(before, after))}
+        row |= {"grade": sum(v.grade for v in after) / n, "squared_error": (images - again).square().mean().item()}
+        rows.append(row)
+    total = {"task": "all", "n": n * len(rows), "unchanged": sum(row["unchanged"] for row in rows)}
+    rows.append(total | {key: sum(row[key] for row in rows) / len(rows) for key in ("grade", "squared_error")})
+    minutes = (time.perf_counter() - began) / 60
+    made = {"weights": hub.read_provenance(name)["sha256"][:12], "seed": seed, "commit": hub.commit()}
+    made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
+    for i, row in enumerate(rows):
+        low, high = wilson(row["unchanged"], row["n"])
+        rates = {"rate": row["unchanged"] / row["n"], "low": low, "high": high}
+        rates |= {"grade": row["grade"], "squared_error": row["squared_error"]}
+        counts = {key: row[key] for key in ("task", "n", "unchanged")}
+        rows[i] = {"tokenizer": name} | counts | {key: round(value, 5) for key, value in rates.items()} | made
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", default="tokenizer", choices=hub.TOKENIZERS)
+    parser.add_argument("--n", type=int, default=100, help="scenes a task")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    table = measure(chosen.tokenizer, chosen.n, chosen.seed)
+    for row in table:
+        share = f"{row['unchanged']} of {row['n']} unchanged, {row['rate']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
+        print(f"{row['task']:<14} {share}, grade {row['grade']:.3f}, squared error {row['squared_error']:.5f}")
+    path = data_folder() / "results" / "reconstruction.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+    print(f"wrote {path}")
