@@ -1,0 +1,86 @@
+"""CLIPScore (Hessel et al., arXiv 2104.08718) with published CLIP models, by the names that open_clip gives them.
+
+    verifier = load_clip_score("ViT-L-14", "openai")
+    vartut.beam_search(sampler, "a red fox in the snow", verifier)
+
+Any callable (images, prompts) -> scores is a verifier; this one reads every prompt, unlike those of `vartut.verifiers`,
+which know the world of shapes alone.
+"""
+
+import difflib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..clip import open_clip
+from ..device import device
+from ..verifiers import image_flops
+from .files import fetch
+
+WEIGHTS = "open_clip_model.safetensors"  # what open_clip's models are called in their repositories
+LICENCE = "MIT, of OpenAI's models; see the repository"
+
+
+class PublishedClipScore:
+    """2.5 times the cosine of the picture's and the prompt's CLIP features; Hessel et al. clip it at 0, we do not."""
+
+    def __init__(self, name: str, model, tokenize, mean, std, where="cpu"):
+        self.name, self.tokenize, self.where = name, tokenize, torch.device(where)
+        self.model = model.to(self.where).eval().requires_grad_(False)
+        self.mean, self.std = (torch.tensor(values, device=self.where).view(3, 1, 1) for values in (mean, std))
+        size = model.visual.image_size
+        self.size = size if isinstance(size, int) else size[0]
+        self.flops_per_image = image_flops(model.visual)
+        self._texts: dict[str, Tensor] = {}  # features of the prompts met so far
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, prompts) -> Tensor:
+        """Scores (B,) of pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
+        prompts = [prompts] * len(images) if isinstance(prompts, str) else list(prompts)
+        if images.ndim != 4 or images.shape[1] != 3 or len(prompts) != len(images):
+            raise ValueError(
+                f"{self.name} scores pictures (B, 3, H, W) and B prompts; got {tuple(images.shape)} and {len(prompts)}"
+            )
+        images = images.to(self.where, torch.float32)
+        images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True).clamp(0, 1)
+        seen = self.model.encode_image((images - self.mean) / self.std, normalize=True)  # (B, E)
+        for prompt in dict.fromkeys(prompts):
+            if prompt not in self._texts:
+                self._texts[prompt] = self.model.encode_text(self.tokenize([prompt]).to(self.where), normalize=True)[0]
+        return 2.5 * (seen * torch.stack([self._texts[prompt] for prompt in prompts])).sum(1)
+
+
+def clip_source(name: str, tag: str) -> dict:
+    """Where open_clip has the weights `tag` of model `name`: repo, mean, std, quick_gelu.
+
+    Raises ValueError with the nearest name for a model or tag that open_clip does not know, or has elsewhere.
+    """
+    package = open_clip()
+    known = [(model, t) for model, t in package.list_pretrained() if package.get_pretrained_cfg(model, t).get("hf_hub")]
+    if (name, tag) not in known:
+        pairs = [f"{model}:{t}" for model, t in known]
+        near = difflib.get_close_matches(f"{name}:{tag}", pairs, n=1, cutoff=0.0)[0]
+        raise ValueError(f'open_clip has no weights "{name}:{tag}" on Hugging Face; did you mean "{near}"?')
+    config = package.get_pretrained_cfg(name, tag)
+    gelu = {"force_quick_gelu": bool(config.get("quick_gelu"))}
+    mean, std = config.get("mean") or package.OPENAI_DATASET_MEAN, config.get("std") or package.OPENAI_DATASET_STD
+    return {"repo": config["hf_hub"].strip("/"), "mean": mean, "std": std, "model": gelu}
+
+
+def load_clip_score(
+    name: str = "ViT-L-14", tag: str = "openai", folder: str | Path | None = None, where=None
+) -> PublishedClipScore:
+    """CLIPScore by open_clip's model `name` with the weights `tag`, on `where` (the GPU if there is one).
+
+    The weights are looked for and verified as those of the painters are (`files.fetch`).  Raises ValueError for
+    unknown names, FileNotFoundError where there are no weights.  Nobody has run this with published weights yet.
+    """
+    source, package = clip_source(name, tag), open_clip()
+    path = fetch(source["repo"], WEIGHTS, LICENCE, folder=folder)
+    model = package.create_model_and_transforms(name, str(path), **source["model"])[0]
+    tokenize = package.get_tokenizer(name)
+    return PublishedClipScore(
+        f"{name}:{tag}", model, tokenize, source["mean"], source["std"], device() if where is None else where
+    )
