@@ -1,0 +1,219 @@
+"""Speed and memory of the published models, with random weights of their sizes: data/results/published_speed.csv.
+
+    python benchmarks/published_speed.py                       eight minutes on two cores that have nothing else to do
+    python benchmarks/published_speed.py --batches 1 16        both models at both batch sizes: about fifteen
+
+One row per number, with what it was measured on.  `how` is "measured"; "computed" where a formula alone says it; or
+"computed from measured passes" for the beams of w c = 15, which take a CPU too long: rows a scale, counted, times the
+measured seconds a row and scale, and pictures times the measured seconds of decoding.  A small beam is measured and
+computed too, so that the two can be compared.  `load` is the machine's load average when the row was made: above the
+number of threads other programs took part of the time, and the processor's seconds say more than the clock's.
+
+The last rows ask whether float16 is safe for Infinity-125M: random weights of variance 1 / fan-in, one output channel
+in a hundred ten times as large (trained transformers have such channels), then all matrices multiplied by a factor.
+Trained weights were never seen by this file, the tokenizer's half precision is not in it, nor is a GPU's arithmetic.
+"""
+
+import argparse
+import contextlib
+import copy
+import csv
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vartut import beam_search, hub
+from vartut.device import device
+from vartut.paths import data_folder
+from vartut.published.costs import memory
+from vartut.published.loading import SIZES, precision
+from vartut.published.sampler import SETTINGS, ClassSampler, TextSampler, held_bytes
+
+TEXT = 20  # features of the random prompt
+PROMPTS = {"var-d16": "207", "infinity-125m": "random features"}
+
+
+def random_sampler(name: str, where: torch.device, seed: int):
+    """A sampler of published size and settings, every weight random."""
+    torch.manual_seed(seed)
+    tokenizer, transformer = SIZES[name]()
+    transformer = trained_like(transformer).to(where, precision(name, where))
+    if name == "var-d16":
+        return ClassSampler(tokenizer.to(where), transformer, **SETTINGS[name])
+    features = {PROMPTS[name]: torch.randn(TEXT, transformer.text_channels)}
+    return TextSampler(tokenizer.to(where), transformer, features, **SETTINGS[name])
+
+
+def trained_like(model: nn.Module, factor: float = 1.0) -> nn.Module:
+    """Random weights of variance 1 / fan-in, times `factor`, one output channel in a hundred ten times as large."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("scale_mul_1H11"):
+            continue
+        nn.init.normal_(parameter, std=0.1)
+        if parameter.ndim == 2:
+            nn.init.normal_(parameter, std=factor / parameter.shape[1] ** 0.5)
+            parameter.data[torch.randperm(len(parameter))[: len(parameter) // 100]] *= 10
+    return model
+
+
+class Clock:
+    """Seconds by the clock and by the processor, the GPU's queue emptied first."""
+
+    def __enter__(self):
+        self.wall, self.cpu = self.now()
+        return self
+
+    def __exit__(self, *_):
+        wall, cpu = self.now()
+        self.wall, self.cpu = wall - self.wall, cpu - self.cpu
+
+    @staticmethod
+    def now():
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter(), time.process_time()
+
+
+@contextlib.contextmanager
+def peak_memory():
+    """Yields a list that gets the most bytes used beyond what was used before (Linux, or a GPU's allocator)."""
+    found = []
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield found
+        found.append(torch.cuda.max_memory_allocated() - before)
+        return
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    before = status("VmRSS")
+    yield found
+    found.append(status("VmHWM") - before)
+
+
+def status(field: str) -> int:
+    """Bytes of this process from /proc/self/status."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field + ":")]
+    return 1024 * int(line.split()[1])
+
+
+def paint(sampler, prompt: str, batch: int, seed: int) -> dict:
+    """Paint `batch` pictures together: a clock of every scale and of the decoder, caches and the peak of memory."""
+    scales = []
+    with peak_memory() as peak:
+        state = sampler.begin([prompt] * batch, seed)
+        while state.step < sampler.num_steps:
+            with Clock() as clock:
+                state = sampler.expand(state)
+            scales.append(clock)
+        with Clock() as decoder:
+            sampler.preview(state)
+    return {"scales": scales, "decoder": decoder, "held": held_bytes(state), "peak": peak[0]}
+
+
+def brightness(images, prompts):
+    """A verifier that costs nothing."""
+    return images.mean((1, 2, 3))
+
+
+def beam_rows(scales: int, children: int, branched: int) -> list[int]:
+    """Rows that a beam with rollouts runs at each scale, if it branches at the first `branched` ones."""
+    return [1] + [children * min(k, branched) for k in range(1, scales)]
+
+
+def speed(name: str, batches: list[int], where: torch.device, seed: int, note) -> None:
+    """Pictures a second, memory, and beams of one model."""
+    sampler, prompt = random_sampler(name, where, seed), PROMPTS[name]
+    need = memory((sampler.tokenizer, sampler.transformer), text=TEXT)
+    paint(sampler, prompt, 1, seed)  # to warm up
+    for batch in batches:
+        run = paint(sampler, prompt, batch, seed)
+        whole = sum(clock.wall for clock in (*run["scales"], run["decoder"]))
+        for half, clocks in (("transformer", run["scales"]), ("decoder", [run["decoder"]])):
+            note(name, f"{half}: seconds a picture", sum(c.wall for c in clocks) / batch, "s", batch=batch)
+            note(name, f"{half}: processor's seconds a picture", sum(c.cpu for c in clocks) / batch, "s", batch=batch)
+        note(name, "pictures a second", batch / whole, "1/s", batch=batch)
+        note(name, "caches and logits held", run["held"] / 2**20, "MiB", batch=batch)
+        note(name, "caches and logits held", batch * need.row() / 2**20, "MiB", "computed", batch=batch)
+        note(name, "most memory beside the weights", run["peak"] / 2**20, "MiB", batch=batch)
+        above = need.total(batch) - need.weights
+        note(name, "most memory beside the weights", above / 2**20, "MiB", "computed", batch=batch)
+    for children, branched in ((15, sampler.num_steps), (15, 3), (2, 2)):
+        rows = beam_rows(sampler.num_steps, children, branched)
+        parts = [(n / batch, clock) for n, clock in zip(rows, run["scales"])]
+        parts.append((children * branched / batch, run["decoder"]))
+        branching = "all" if branched == sampler.num_steps else f"the first {branched}"
+        what, how = f"beam, w c = {children}, branching at {branching} scales", "computed from measured passes"
+        note(name, f"{what}: seconds", sum(n * c.wall for n, c in parts), "s", how, batch)
+        note(name, f"{what}: processor's seconds", sum(n * c.cpu for n, c in parts), "s", how, batch)
+    with Clock() as clock:
+        found = beam_search(sampler, prompt, brightness, 1, children, branch=range(branched), seed=seed)
+    assert found.ledger.nfe == sum(rows), "the rows computed are not those that the search runs"
+    note(name, f"{what}: seconds", clock.wall, "s", batch=children)
+    note(name, f"{what}: processor's seconds", clock.cpu, "s", batch=children)
+    assert found.ledger.total("calls", "decoder") == children * branched
+
+
+@torch.no_grad()
+def half_precision(where: torch.device, seed: int, scales: int, note) -> None:
+    """Infinity-125M in float16 beside float32, the bits forced: the largest value of any linear layer, and errors."""
+    name = "infinity-125m"
+    for factor in (1, 2, 4, 8):
+        torch.manual_seed(seed)
+        tokenizer, whole = SIZES[name]()
+        whole = trained_like(whole, factor).to(where).eval()
+        half, tokenizer = copy.deepcopy(whole).half(), tokenizer.to(where).eval()
+        features, largest = {"x": torch.randn(TEXT, whole.text_channels)}, [0.0]
+        for layer in half.modules():
+            if isinstance(layer, nn.Linear):
+                layer.register_forward_hook(lambda _, __, y, seen=largest: seen.append(y.abs().max().item()))
+        paired = [TextSampler(tokenizer, model, features, guidance=4, temperature=0.5) for model in (whole, half)]
+        states, error, logits_size, finite = [s.begin("x", seed) for s in paired], 0.0, 0.0, True
+        for _ in range(scales):
+            grown = [s.expand(state) for s, state in zip(paired, states)]
+            logits = [state.cells[0].parent.result.logits for state in grown]
+            finite &= bool(torch.isfinite(logits[1]).all())
+            error = max(error, (logits[1] - logits[0]).abs().max().item())
+            logits_size = max(logits_size, logits[0].abs().max().item())
+            states = [grown[0], forced(grown[1], grown[0])]
+        what = f"float16, matrices times {factor}, {scales} scales"
+        note(name, f"{what}: largest output of a linear layer", max(largest), "", n=1)
+        note(name, f"{what}: largest difference of a logit from float32", error, f"of {logits_size:.1f}", n=1)
+        note(name, f"{what}: all logits finite", int(finite), "1 is yes", n=1)
+
+
+def forced(state, like):
+    """The state as if it had drawn the other's tokens."""
+    return replace(state, sum=like.sum, tokens=like.tokens)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(PROMPTS), choices=list(PROMPTS))
+    parser.add_argument("--batches", nargs="+", type=int, help="by default 1 and 16, of Infinity 1 and 4")
+    parser.add_argument("--half-scales", type=int, default=5, help="scales of the check of float16; 0: leave it out")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen, rows, where = parser.parse_args(), [], device()
+    made = {"device": hub.device_name(where), "threads": torch.get_num_threads(), "seed": chosen.seed}
+    made |= {"commit": hub.commit()}
+    began = time.perf_counter()
+
+    def note(name, what, value, unit, how="measured", batch=1, n=1):
+        """One row of the table."""
+        dtype = "float16" if what.startswith("float16") else str(precision(name, where)).removeprefix("torch.")
+        row = {"model": name, "what": what, "value": f"{value:.4g}", "unit": unit, "how": how, "batch": batch, "n": n}
+        row |= {"dtype": dtype, "load": f"{os.getloadavg()[0]:.1f}", **made}
+        rows.append(row | {"minutes": f"{(time.perf_counter() - began) / 60:.1f}"})
+        print(*list(rows[-1].values())[:9], sep="  ", flush=True)
+
+    for name in chosen.models:
+        speed(name, chosen.batches or ([1, 16] if name == "var-d16" else [1, 4]), where, chosen.seed, note)
+    if chosen.half_scales:
+        half_precision(where, chosen.seed, chosen.half_scales, note)
+    with open(data_folder() / "results" / "published_speed.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
