@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 import torch
 
+from .world import GROUND
+
 DPI = 72  # a notebook with a dozen figures stays under 300 kB
 PALETTE = "colorblind"  # seaborn's, after Okabe and Ito
 MAP = "cividis"  # the colour map of heat maps: even in lightness, and the same to the colour-blind
@@ -40,7 +42,8 @@ def show(images: torch.Tensor, titles=None, rows=None, columns: int | None = Non
     figure, axes = plt.subplots(count, columns, figsize=(columns * size, count * size + head), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-    pictures = (20 * images.detach().float().cpu().clamp(0, 1)).round() / 20  # fewer levels: a third of the file size
+    ground = torch.tensor(GROUND).view(3, 1, 1)  # few levels, counted from the world's ground: a third of the file size
+    pictures = (ground + (16 * (images.detach().float().cpu() - ground)).round() / 16).clamp(0, 1)
     for i, image in enumerate(pictures):
         ax = axes[i // columns, i % columns]
         ax.imshow(image.permute(1, 2, 0).numpy())
