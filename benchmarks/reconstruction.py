@@ -26,9 +26,9 @@ def rebuilt(tokenizer, images: torch.Tensor, batch: int = 50) -> torch.Tensor:
     return torch.cat([tokenizer.preview(tokenizer.encode(part.to(where))).cpu() for part in images.split(batch)])
 
 
-def measure(name: str, n: int, seed: int) -> list[dict]:
+def measure(tokenizer, n: int, seed: int) -> list[dict]:
     """A row per task and one for all: verdicts unchanged, with Wilson's 95 % interval, and the squared error."""
-    tokenizer, began, rows = vartut.load_tokenizer(name), time.perf_counter(), []
+    rows = []
     for task in world.TASKS:
         scenes = world.sample(task, n, "test", seed)
         images, prompts = world.render(scenes), [scene.prompt for scene in scenes]
@@ -39,15 +39,12 @@ def measure(name: str, n: int, seed: int) -> list[dict]:
         rows.append(row)
     total = {"task": "all", "n": n * len(rows), "unchanged": sum(row["unchanged"] for row in rows)}
     rows.append(total | {key: sum(row[key] for row in rows) / len(rows) for key in ("grade", "squared_error")})
-    minutes = (time.perf_counter() - began) / 60
-    made = {"weights": hub.read_provenance(name)["sha256"][:12], "seed": seed, "commit": hub.commit()}
-    made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
     for i, row in enumerate(rows):
         low, high = wilson(row["unchanged"], row["n"])
         rates = {"rate": row["unchanged"] / row["n"], "low": low, "high": high}
         rates |= {"grade": row["grade"], "squared_error": row["squared_error"]}
         counts = {key: row[key] for key in ("task", "n", "unchanged")}
-        rows[i] = {"tokenizer": name} | counts | {key: round(value, 5) for key, value in rates.items()} | made
+        rows[i] = counts | {key: round(value, 5) for key, value in rates.items()}
     return rows
 
 
@@ -57,7 +54,12 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=100, help="scenes a task")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    table = measure(chosen.tokenizer, chosen.n, chosen.seed)
+    began = time.perf_counter()
+    table = measure(vartut.load_tokenizer(chosen.tokenizer), chosen.n, chosen.seed)
+    made = {"weights": hub.read_provenance(chosen.tokenizer)["sha256"][:12], "seed": chosen.seed, "commit": hub.commit()}
+    made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads()}
+    made["minutes"] = round((time.perf_counter() - began) / 60, 1)
+    table = [{"tokenizer": chosen.tokenizer} | row | made for row in table]
     for row in table:
         share = f"{row['unchanged']} of {row['n']} unchanged, {row['rate']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
         print(f"{row['task']:<14} {share}, grade {row['grade']:.3f}, squared error {row['squared_error']:.5f}")
