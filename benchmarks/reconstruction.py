@@ -56,7 +56,8 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     began = time.perf_counter()
     table = measure(vartut.load_tokenizer(chosen.tokenizer), chosen.n, chosen.seed)
-    made = {"weights": hub.read_provenance(chosen.tokenizer)["sha256"][:12], "seed": chosen.seed, "commit": hub.commit()}
+    made = {"weights": hub.read_provenance(chosen.tokenizer)["sha256"][:12]}
+    made |= {"seed": chosen.seed, "commit": hub.commit()}
     made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads()}
     made["minutes"] = round((time.perf_counter() - began) / 60, 1)
     table = [{"tokenizer": chosen.tokenizer} | row | made for row in table]

@@ -143,6 +143,8 @@ def test_unknown_names_and_arguments(words, said, refused, data):
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "greedy", "--candidates", "-1"], "candidates"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "random", "--width", "0"], "at least 1"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "random", "--candidates", "-5"], "at least 1"),
+        (["evaluate", "--search", "random", "--width", "-1", "--candidates", "-5"], "--width -1: at least 1"),
+        (["evaluate", "--n", "1", "--search", "greedy", "--width", "-1"], "--width -1: at least 1"),
         (["train", "tiny", "--steps", "0"], "--steps 0"),
         (["train", "tiny", "--steps", "-5"], "--steps -5"),
         (["train", "clip", "--batch", "0"], "--batch 0"),
@@ -161,7 +163,9 @@ def test_a_place_that_cannot_be_written(command, refused, data):
         "demo": ["demo", "--out", place],
         "train": ["train", "tokenizer-bits", "--steps", "1", "--batch", "1", "--folder", place],
     }[command]
-    assert str(data / "file") in refused(*words)
+    line = refused(*words)
+    assert str(data / "file") in line
+    assert "choose another place" in line
 
 
 def test_no_permission_says_to_choose_another_place(refused, data, monkeypatch):
@@ -173,9 +177,17 @@ def test_no_permission_says_to_choose_another_place(refused, data, monkeypatch):
     assert "no permission for /somewhere/demo: choose another place" in line
 
 
+def test_a_checkpoint_that_cannot_be_written(vartut_says, data):
+    Path("here/checkpoint.partial").mkdir(parents=True)
+    words = ["train", "tokenizer", "--steps", "1", "--batch", "1", "--folder", "here"]
+    code, _, error = vartut_says(*words)
+    assert (code, error) == (2, "vartut: here/checkpoint.partial cannot be written: choose another place for it\n")
+
+
 def test_a_picture_is_not_written_over_a_folder(refused, data):
     Path("pictures").mkdir()
-    assert "pictures" in refused("paint", PROMPT, "--n", "1", "--out", "pictures")
+    line = refused("paint", PROMPT, "--n", "1", "--out", "pictures")
+    assert "pictures cannot be written: choose another place" in line
 
 
 @pytest.mark.parametrize("words", [["paint", PROMPT], ["evaluate", "--n", "1"], ["demo"]])
@@ -492,6 +504,14 @@ def test_tiny_is_trained_on_the_tokens_of_the_tokenizer_beside_it(vartut_says, d
     settings, _ = hub.load_weights("tiny", "mine")
     assert settings["tokenizer_sha256"] == hub.read_provenance("tokenizer", "mine")["sha256"]
     assert vartut.load("tiny", "mine").num_steps == 6
+
+
+def test_a_warm_start_on_other_tokens_is_refused(refused, vartut_says, data, quick):
+    assert vartut_says(*train("tokenizer", "--folder", "mine", steps=1))[0] == 0
+    for path in Path("mine").glob("checkpoint.*"):
+        path.unlink()
+    line = refused(*train("tiny", "--from-weights", "--folder", "mine"))
+    assert "read the tokens of another tokenizer: copy tokenizer.safetensors and .json" in line
 
 
 @pytest.mark.parametrize("folder", [None, "nowhere"])

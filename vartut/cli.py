@@ -33,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         return args.run(args) or 0
     except PermissionError as error:
         print(f"vartut: no permission for {error.filename}: choose another place for it", file=sys.stderr)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        print(f"vartut: {error.filename} cannot be written: choose another place for it", file=sys.stderr)
     except (ValueError, OSError) as error:
         print(f"vartut: {' '.join(str(error).split())}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -179,6 +181,9 @@ def build_recipe(name: str, settings: dict | None, seed: int, batch: int, folder
         return recipes.TokenizerRecipe(Tokenizer(**settings), where, seed, batch), settings
     settings = settings or {"tokenizer": "tokenizer", "width": 192, "depth": 8, "heads": 4, "sampler": hub.PAINTING}
     tokenizer, digest = hub.tokenizer_beside(settings["tokenizer"], folder, where)
+    if settings.get("tokenizer_sha256", digest) != digest:
+        beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"
+        raise ValueError(f'these weights of "{name}" read the tokens of another tokenizer: {beside}, or start anew')
     model = NextScaleTransformer(tokenizer, **{key: settings[key] for key in ("width", "depth", "heads")})
     recipe = recipes.TransformerRecipe(model, tokenizer, where, seed, batch)
     return recipe, settings | {"tokenizer_sha256": digest}
@@ -192,6 +197,9 @@ def evaluate(args):
     from . import hub, world
 
     chosen = None
+    for name in ("width", "candidates"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} {getattr(args, name)}: at least 1")
     if args.search:
         from . import search
         from .verifiers import load_verifier

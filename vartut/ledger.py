@@ -96,7 +96,8 @@ class Ledger:
         ]
 
     def __str__(self):
-        head = f"{'phase':<10}{'what':<13}{'NFE':>7}{'passes':>8}{'tokens':>9}{'GFLOP':>9}{'pictures':>10}{'seconds':>9}"
+        head = f"{'phase':<10}{'what':<13}{'NFE':>7}{'passes':>8}{'tokens':>9}{'GFLOP':>9}"
+        head += f"{'pictures':>10}{'seconds':>9}"
         rows = [*self.table(), {"phase": "total", "what": ""} | {n: self.total(n) for n in NUMBERS}]
         lines = [
             f"{r['phase']:<10}{r['what']:<13}{r['nfe']:>7}{r['passes']:>8}{r['tokens']:>9}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tqdm.auto import tqdm
 
 WARMUP = 100  # steps
@@ -78,7 +78,7 @@ def save_checkpoint(path: Path, recipe, identity: dict, step: int, minutes: floa
                 tensors[f"optimizer.{i}.{j}.{name}"] = torch.as_tensor(value).clone()
     metadata = identity | {"step": str(step), "minutes": str(minutes), "peaks": json.dumps(peaks)}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata)
+    partial.write_bytes(save(tensors, metadata))  # save_file's errors name no file
     os.replace(partial, path)
 
 
