@@ -55,8 +55,9 @@ def draw_tree(result: SearchResult, size: float = 0.5, title: str | None = None)
         ax.text((low + high) / 2, half + 0.05, label, ha="center", fontsize=9)
 
     draw_picture(ax, result.image, (end, 0), RESULT, ORANGE, 3)
-    ax.text(end, RESULT / 2 + 0.1, f"returned: {result.score:.3f}", ha="center", fontsize=11, weight="bold")
-    draw_last_edge(ax, places[tree.best], columns, size, (end, -half), tree[tree.best].step < tree.num_steps)
+    above = draw_last_edge(ax, places[tree.best], columns, size, (end, -half), tree[tree.best].step < tree.num_steps)
+    at, va = (-RESULT / 2 - 0.1, "top") if above else (RESULT / 2 + 0.1, "bottom")
+    ax.text(end, at, f"returned: {result.score:.3f}", ha="center", va=va, fontsize=11, weight="bold")
     if title is None:
         count = len(tree.finished_scores())
         title = f"{result.search} search: {count} finished picture{'s' * (count > 1)}, {result.ledger.nfe} NFE"
@@ -99,8 +100,11 @@ def draw_edge(ax, places, node: Node, size: float, best: bool) -> None:
     ax.add_patch(PathPatch(path, fill=False, **style))
 
 
-def draw_last_edge(ax, best, columns, size: float, below, rollout: bool) -> None:
-    """From the best node to the returned picture: straight from the last column, else round below the other nodes."""
+def draw_last_edge(ax, best, columns, size: float, below, rollout: bool) -> bool:
+    """From the best node to the returned picture: straight from the last column, else round below the other nodes.
+
+    Returns whether the line reaches the picture from above.
+    """
     (x, y), (end, lane), last = best, below, max(right for _, right in columns.values())
     start = x + size / 2 + 0.9 * SCORE
     if start > last - 0.2 * SCORE and abs(y) < RESULT / 2:
@@ -110,6 +114,7 @@ def draw_last_edge(ax, best, columns, size: float, below, rollout: bool) -> None
     else:
         points = [(start, y), (start, lane), (end, lane), (end, -RESULT / 2)]
     ax.plot(*zip(*points), color=ORANGE, linewidth=3, linestyle=DASHES if rollout else "-", zorder=2)
+    return points[-1][1] > 0
 
 
 def draw_picture(ax, image: torch.Tensor, place, size: float, color=None, frame: float = 0, pale: float = 0) -> None:
