@@ -1,7 +1,7 @@
 """Speed and memory of the published models, with random weights of their sizes: data/results/published_speed.csv.
 
-    python benchmarks/published_speed.py                       eight minutes on two cores that have nothing else to do
-    python benchmarks/published_speed.py --batches 1 16        both models at both batch sizes: about fifteen
+    python benchmarks/published_speed.py                  pictures alone and in batches of 16, and a small beam
+    python benchmarks/published_speed.py --batches 1 --no-beam      the shortest run; beams are computed all the same
 
 One row per number, with what it was measured on.  `how` is "measured"; "computed" where a formula alone says it; or
 "computed from measured passes" for the beams of w c = 15, which take a CPU too long: rows a scale, counted, times the
@@ -124,11 +124,11 @@ def beam_rows(scales: int, children: int, branched: int) -> list[int]:
     return [1] + [children * min(k, branched) for k in range(1, scales)]
 
 
-def speed(name: str, batches: list[int], where: torch.device, seed: int, note) -> None:
-    """Pictures a second, memory, and beams of one model."""
+def speed(name: str, batches: list[int], beam: bool, where: torch.device, seed: int, note) -> None:
+    """Pictures a second, memory, and beams of one model; the small beam is run too if `beam`."""
     sampler, prompt = random_sampler(name, where, seed), PROMPTS[name]
     need = memory((sampler.tokenizer, sampler.transformer), text=TEXT)
-    paint(sampler, prompt, 1, seed)  # to warm up
+    sampler.preview(sampler.expand(sampler.begin(prompt, seed)), grid=2)  # to warm up
     for batch in batches:
         run = paint(sampler, prompt, batch, seed)
         whole = sum(clock.wall for clock in (*run["scales"], run["decoder"]))
@@ -149,6 +149,8 @@ def speed(name: str, batches: list[int], where: torch.device, seed: int, note) -
         what, how = f"beam, w c = {children}, branching at {branching} scales", "computed from measured passes"
         note(name, f"{what}: seconds", sum(n * c.wall for n, c in parts), "s", how, batch)
         note(name, f"{what}: processor's seconds", sum(n * c.cpu for n, c in parts), "s", how, batch)
+    if not beam:
+        return
     with Clock() as clock:
         found = beam_search(sampler, prompt, brightness, 1, children, branch=range(branched), seed=seed)
     assert found.ledger.nfe == sum(rows), "the rows computed are not those that the search runs"
@@ -176,7 +178,7 @@ def half_precision(where: torch.device, seed: int, scales: int, note) -> None:
             grown = [s.expand(state) for s, state in zip(paired, states)]
             logits = [state.cells[0].parent.result.logits for state in grown]
             finite &= bool(torch.isfinite(logits[1]).all())
-            error = max(error, (logits[1] - logits[0]).abs().max().item())
+            error = max(error, (logits[1] - logits[0]).abs().nan_to_num(torch.inf).max().item())
             logits_size = max(logits_size, logits[0].abs().max().item())
             states = [grown[0], forced(grown[1], grown[0])]
         what = f"float16, matrices times {factor}, {scales} scales"
@@ -193,7 +195,8 @@ def forced(state, like):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(PROMPTS), choices=list(PROMPTS))
-    parser.add_argument("--batches", nargs="+", type=int, help="by default 1 and 16, of Infinity 1 and 4")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
+    parser.add_argument("--no-beam", action="store_true", help="do not run the small beam")
     parser.add_argument("--half-scales", type=int, default=5, help="scales of the check of float16; 0: leave it out")
     parser.add_argument("--seed", type=int, default=0)
     chosen, rows, where = parser.parse_args(), [], device()
@@ -208,12 +211,12 @@ if __name__ == "__main__":
         row |= {"dtype": dtype, "load": f"{os.getloadavg()[0]:.1f}", **made}
         rows.append(row | {"minutes": f"{(time.perf_counter() - began) / 60:.1f}"})
         print(*list(rows[-1].values())[:9], sep="  ", flush=True)
+        with open(data_folder() / "results" / "published_speed.csv", "w", newline="") as file:  # so far
+            table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
 
     for name in chosen.models:
-        speed(name, chosen.batches or ([1, 16] if name == "var-d16" else [1, 4]), where, chosen.seed, note)
+        speed(name, chosen.batches, not chosen.no_beam, where, chosen.seed, note)
     if chosen.half_scales:
         half_precision(where, chosen.seed, chosen.half_scales, note)
-    with open(data_folder() / "results" / "published_speed.csv", "w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
