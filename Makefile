@@ -7,6 +7,8 @@ ONLY ?= $(NOTEBOOKS)
 
 # Offline, silent, on two threads: what is compared must not depend on these (`make portability`).
 export OMP_NUM_THREADS ?= 2
+# Threads that spin while they wait would take the core that pytest or a kernel needs.
+export OMP_WAIT_POLICY ?= passive
 NOTEBOOK_ENV = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 PYTHONHASHSEED=0
 NBVAL = --nbval --nbval-current-env --nbval-cell-timeout 300
 KEEP = --keep-output --keep-count --keep-id --extra-keys 'metadata.widgets cell.metadata.execution metadata.language_info'
