@@ -120,7 +120,7 @@ class NextScaleSampler:
         for name, value in settings.items():
             values = list(value) if isinstance(value, (list, tuple)) else [value] * self.num_steps
             if len(values) != self.num_steps:
-                raise ValueError(f"{name} needs one number, or one per scale ({self.num_steps}); got {value}")
+                raise ValueError(f"{name} needs one number, or one for each of {self.num_steps} scales; got {value}")
             low, high = {"top_p": (0, 1)}.get(name, (0, float("inf")))
             if name not in ("guidance", "temperature", "top_k", "top_p") or not all(low <= v <= high for v in values):
                 raise ValueError(f"{name}={value}: known are guidance, temperature, top_k >= 0 and top_p in [0, 1]")
