@@ -38,7 +38,7 @@ def quality() -> str:
     return "\n".join(lines)
 
 
-CAPTIONS = {"all": "true caption before a false one in {}", "swap": "where two words are swapped, in {}"}
+CAPTIONS = {"all": "scores the true caption above a changed one in {}", "swap": "above one with swapped words in {}"}
 EXPECT = {  # what of the final metrics stands in the table
     "tokenizer": {"error": "squared error {}"},
     "tiny": {"loss": "cross-entropy {} nats a token"},
