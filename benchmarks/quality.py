@@ -5,7 +5,8 @@
     python benchmarks/quality.py --half FOLDER         the arm "half-trained": older weights, in that folder
 
 Every arm paints the first n test prompts of all eight tasks from the same seeds and is judged by the exact judge,
-which no arm but "oracle" sees.  Half of the prompts say something that training never showed.
+which no arm but "oracle" sees.  In six of the eight tasks half of the prompts say
+something that training never showed.
 """
 
 import argparse

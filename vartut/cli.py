@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 PROMPT = "a red circle left of a blue square"
-RECIPES = {  # name: steps and batch, as much as the shipped weights took
+RECIPES = {  # name: steps and batch, about as much as the shipped weights took
     "tokenizer": (2400, 64),
     "tokenizer-bits": (2400, 64),
     "tiny": (4000, 64),

@@ -66,7 +66,7 @@ def hints(where: torch.device) -> list[str]:
     elif shutil.which("nvidia-smi"):
         found.append("there is a GPU, but this build of torch cannot use it: install the CUDA build of torch")
     else:
-        found.append("a GPU (Colab has one at no cost) trains in minutes what takes hours here; searching needs none")
+        found.append("a GPU (Colab has one at no cost) should train faster; searching needs none")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if torch.get_num_threads() < cores:
         found.append(f"{torch.get_num_threads()} of {cores} cores are used: set OMP_NUM_THREADS={cores}")
