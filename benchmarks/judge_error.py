@@ -169,6 +169,7 @@ def false_changes(scene, rng) -> list[tuple[str, str]]:
 
 
 def main():
+    """Measure and write the table."""
     reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     reader.add_argument("--clean", type=int, default=1000, help="scenes of clean pictures")
     reader.add_argument("--scenes", type=int, default=160, help="scenes of every kind of damage")

@@ -110,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Paint what the command line asks for; returns the exit code, 2 where one line says what is wrong."""
     args = parser().parse_args(argv)
     try:
         run(args)

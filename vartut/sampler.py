@@ -98,6 +98,22 @@ def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
     return logits
 
 
+def rows_of(prompts, seed) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """What `begin` is given as one prompt and one seed per row: `prompts` a text or several, `seed` an int or several.
+
+    Raises ValueError for no prompts or a wrong number of seeds.
+    """
+    prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    if not prompts:
+        raise ValueError("begin needs at least one prompt")
+    if isinstance(seed, int):
+        return prompts, tuple(row_seed(seed, row) for row in range(len(prompts)))
+    seeds = tuple(int(s) for s in seed)
+    if len(seeds) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts need one seed, or {len(prompts)}; got {len(seeds)}")
+    return prompts, seeds
+
+
 class NextScaleSampler:
     """Paints with a `NextScaleTransformer` over a `Tokenizer`, one scale a step.
 
@@ -141,15 +157,7 @@ class NextScaleSampler:
         `prompts` is one text or a list; `seed` one int, from which each row gets its own, or one int per row.
         Raises ValueError for a prompt outside the grammar or a wrong number of seeds.
         """
-        prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-        if not prompts:
-            raise ValueError("begin needs at least one prompt")
-        if isinstance(seed, int):
-            seeds = tuple(row_seed(seed, row) for row in range(len(prompts)))
-        else:
-            seeds = tuple(int(s) for s in seed)
-            if len(seeds) != len(prompts):
-                raise ValueError(f"{len(prompts)} prompts need one seed, or {len(prompts)}; got {len(seeds)}")
+        prompts, seeds = rows_of(prompts, seed)
         ledger = Ledger() if ledger is None else ledger
         distinct = list(dict.fromkeys(prompts))
         prefix = self._encode(distinct, ledger)

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from ..ledger import Ledger
-from ..sampler import row_seed, uniform
+from ..sampler import rows_of, uniform
 
 REPOSITORY = "black-forest-labs/FLUX.1-dev"  # its licence: non-commercial; FLUX.1-schnell is Apache-2.0
 
@@ -150,13 +150,7 @@ class FluxSampler:
 
         Every distinct prompt is encoded once, alone.  The ledger has the text encoders' seconds, not their FLOPs.
         """
-        prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-        if not prompts:
-            raise ValueError("begin needs at least one prompt")
-        rows = range(len(prompts))
-        seeds = tuple(row_seed(seed, row) for row in rows) if isinstance(seed, int) else tuple(int(s) for s in seed)
-        if len(seeds) != len(prompts):
-            raise ValueError(f"{len(prompts)} prompts need one seed, or {len(prompts)}; got {len(seeds)}")
+        prompts, seeds = rows_of(prompts, seed)
         ledger, texts = Ledger() if ledger is None else ledger, {}
         for prompt in dict.fromkeys(prompts):
             with ledger.timed("text", passes=1):
