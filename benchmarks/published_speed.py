@@ -1,13 +1,13 @@
 """Speed and memory of the published models, with random weights of their sizes: data/results/published_speed.csv.
 
-    python benchmarks/published_speed.py                  pictures alone and in batches of 16, and a small beam
-    python benchmarks/published_speed.py --batches 1 --no-beam      the shortest run; beams are computed all the same
+    python benchmarks/published_speed.py                            all of it: 45 minutes on two cores
+    python benchmarks/published_speed.py --batches 1 --beams 0      the shortest run; beams are computed all the same
 
 One row per number, with what it was measured on.  `how` is "measured"; "computed" where a formula alone says it; or
-"computed from measured passes" for the beams of w c = 15, which take a CPU too long: rows a scale, counted, times the
-measured seconds a row and scale, and pictures times the measured seconds of decoding.  A small beam is measured and
-computed too, so that the two can be compared.  `load` is the machine's load average when the row was made: above the
-number of threads other programs took part of the time, and the processor's seconds say more than the clock's.
+"computed from measured passes" for a beam: rows a scale, counted, times the measured seconds a row and scale, and
+pictures times the measured seconds of decoding.  The beams are then run as well, so that the two can be compared: a
+small one, and with `--beams 3` the two of w c = 15.  `load` is the machine's load average when the row was made: above
+the number of threads other programs took part of the time, and the processor's seconds say more than the clock's.
 
 The last rows ask whether float16 is safe for Infinity-125M: random weights of variance 1 / fan-in, one output channel
 in a hundred ten times as large (trained transformers have such channels), then all matrices multiplied by a factor.
@@ -34,6 +34,7 @@ from vartut.published.loading import SIZES, precision
 from vartut.published.sampler import SETTINGS, ClassSampler, TextSampler, held_bytes
 
 TEXT = 20  # features of the random prompt
+BEAMS = ((2, 2), (15, 3), (15, None))  # children a step (width x candidates) and scales branched at (None: all)
 PROMPTS = {"var-d16": "207", "infinity-125m": "random features"}
 
 
@@ -124,8 +125,8 @@ def beam_rows(scales: int, children: int, branched: int) -> list[int]:
     return [1] + [children * min(k, branched) for k in range(1, scales)]
 
 
-def speed(name: str, batches: list[int], beam: bool, where: torch.device, seed: int, note) -> None:
-    """Pictures a second, memory, and beams of one model; the small beam is run too if `beam`."""
+def speed(name: str, batches: list[int], beams: int, where: torch.device, seed: int, note) -> None:
+    """Pictures a second, memory, and beams of one model; the first `beams` of BEAMS are run too."""
     sampler, prompt = random_sampler(name, where, seed), PROMPTS[name]
     need = memory((sampler.tokenizer, sampler.transformer), text=TEXT)
     sampler.preview(sampler.expand(sampler.begin(prompt, seed)), grid=2)  # to warm up
@@ -141,22 +142,28 @@ def speed(name: str, batches: list[int], beam: bool, where: torch.device, seed: 
         note(name, "most memory beside the weights", run["peak"] / 2**20, "MiB", batch=batch)
         above = need.total(batch) - need.weights
         note(name, "most memory beside the weights", above / 2**20, "MiB", "computed", batch=batch)
-    for children, branched in ((15, sampler.num_steps), (15, 3), (2, 2)):
+    for number, (children, branched) in enumerate(BEAMS):
+        branched = branched or sampler.num_steps
         rows = beam_rows(sampler.num_steps, children, branched)
         parts = [(n / batch, clock) for n, clock in zip(rows, run["scales"])]
         parts.append((children * branched / batch, run["decoder"]))
-        branching = "all" if branched == sampler.num_steps else f"the first {branched}"
-        what, how = f"beam, w c = {children}, branching at {branching} scales", "computed from measured passes"
+        what, how = f"beam, w c = {children}, branching at {branched} scales", "computed from measured passes"
         note(name, f"{what}: seconds", sum(n * c.wall for n, c in parts), "s", how, batch)
         note(name, f"{what}: processor's seconds", sum(n * c.cpu for n, c in parts), "s", how, batch)
-    if not beam:
-        return
-    with Clock() as clock:
-        found = beam_search(sampler, prompt, brightness, 1, children, branch=range(branched), seed=seed)
-    assert found.ledger.nfe == sum(rows), "the rows computed are not those that the search runs"
-    note(name, f"{what}: seconds", clock.wall, "s", batch=children)
-    note(name, f"{what}: processor's seconds", clock.cpu, "s", batch=children)
-    assert found.ledger.total("calls", "decoder") == children * branched
+        above = need.search(children, last=branched - 1) - need.weights
+        note(name, f"{what}: most memory beside the weights", above / 2**20, "MiB", "computed", batch=children)
+        if number >= beams:
+            continue
+        width = 3 if children == 15 else 1
+        with peak_memory() as peak, Clock() as clock:
+            found = beam_search(
+                sampler, prompt, brightness, width, children // width, branch=range(branched), seed=seed
+            )
+        assert found.ledger.nfe == sum(rows), "the rows computed are not those that the search runs"
+        assert found.ledger.total("calls", "decoder") == children * branched
+        note(name, f"{what}: seconds", clock.wall, "s", batch=children)
+        note(name, f"{what}: processor's seconds", clock.cpu, "s", batch=children)
+        note(name, f"{what}: most memory beside the weights", peak[0] / 2**20, "MiB", batch=children)
 
 
 @torch.no_grad()
@@ -196,8 +203,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(PROMPTS), choices=list(PROMPTS))
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
-    parser.add_argument("--no-beam", action="store_true", help="do not run the small beam")
-    parser.add_argument("--half-scales", type=int, default=5, help="scales of the check of float16; 0: leave it out")
+    parser.add_argument("--beams", type=int, default=len(BEAMS), help="how many of the beams to run, from the smallest")
+    parser.add_argument("--half-scales", type=int, default=7, help="scales of the check of float16; 0: leave it out")
     parser.add_argument("--seed", type=int, default=0)
     chosen, rows, where = parser.parse_args(), [], device()
     made = {"device": hub.device_name(where), "threads": torch.get_num_threads(), "seed": chosen.seed}
@@ -217,6 +224,6 @@ if __name__ == "__main__":
             table.writerows(rows)
 
     for name in chosen.models:
-        speed(name, chosen.batches, not chosen.no_beam, where, chosen.seed, note)
+        speed(name, chosen.batches, chosen.beams, where, chosen.seed, note)
     if chosen.half_scales:
         half_precision(where, chosen.seed, chosen.half_scales, note)
