@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
+from huggingface_hub import errors
 from parity import cases
 from safetensors.torch import save_file
 
@@ -20,17 +22,19 @@ REPO = "FoundationVision/var"
 
 
 @pytest.fixture
-def hub(tmp_path):
+def hub(tmp_path, monkeypatch):
     """A cache in the hub's layout with one file of one repository; returns the places that `fetch` is to use."""
     content = b"not really weights"
     digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(files.REVISIONS, REPO, COMMIT)
     root = tmp_path / "hub" / "models--FoundationVision--var"
     for folder in ("blobs", "refs", f"snapshots/{COMMIT}"):
         (root / folder).mkdir(parents=True)
     (root / "blobs" / digest).write_bytes(content)
     (root / "refs" / "main").write_text(COMMIT)
     (root / "snapshots" / COMMIT / "var_d16.pth").symlink_to(f"../../blobs/{digest}")
-    return {"cache": tmp_path / "hub", "folder": tmp_path / "own", "lock": tmp_path / "lock.json"}
+    places = {"cache": tmp_path / "hub", "folder": tmp_path / "own", "lock": tmp_path / "lock.json"}
+    return places | {"sha256": {}}
 
 
 def test_a_cached_file_is_found_verified_and_locked_with_its_commit(hub):
@@ -41,7 +45,39 @@ def test_a_cached_file_is_found_verified_and_locked_with_its_commit(hub):
     assert locked["files"]["var_d16.pth"]["sha256"] == path.resolve().name
 
 
-def test_a_locked_commit_is_asked_for_even_when_main_has_moved(hub):
+def test_the_pinned_commit_is_asked_for_and_a_branch_on_request(hub):
+    (hub["cache"] / "models--FoundationVision--var" / "refs" / "main").write_text(40 * "f")
+    assert files.fetch(REPO, "var_d16.pth", **hub).parent.name == COMMIT
+    with pytest.raises(FileNotFoundError, match="/resolve/main/var_d16.pth"):
+        files.fetch(REPO, "var_d16.pth", revision="main", **hub)
+
+
+def test_every_published_repository_has_a_pinned_commit():
+    repositories = {source.repo for source in files.PUBLISHED.values()} | {files.TEXT_REPO}
+    assert repositories <= files.REVISIONS.keys()
+    assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in files.REVISIONS.values())
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in files.CHECKSUMS.values())
+    assert files.CHECKSUMS.keys() == {"var_d16.pth", "vae_ch160v4096z32.pth"}
+
+
+@pytest.mark.parametrize("kind", ["RevisionNotFoundError", "EntryNotFoundError", "LocalEntryNotFoundError"])
+def test_a_pin_that_the_hub_does_not_know_leads_to_main(hub, monkeypatch, kind):
+    class Refused(getattr(errors, kind), OSError):
+        def __init__(self):
+            OSError.__init__(self, "404")
+
+    def refuse(*_, **__):
+        raise Refused
+
+    monkeypatch.setattr(files, "hf_hub_download", refuse)
+    with pytest.raises(FileNotFoundError) as error:
+        files.fetch(REPO, "var_d16.pth", **hub)
+    assert ('pass revision="main"' in str(error.value)) == (kind != "LocalEntryNotFoundError")
+    assert ("run again online" in str(error.value)) == (kind == "LocalEntryNotFoundError")
+
+
+def test_a_locked_commit_is_asked_for_even_when_main_has_moved(hub, monkeypatch):
+    monkeypatch.delitem(files.REVISIONS, REPO)  # of a repository without a pin
     files.fetch(REPO, "var_d16.pth", **hub)
     (hub["cache"] / "models--FoundationVision--var" / "refs" / "main").write_text(40 * "f")
     assert files.fetch(REPO, "var_d16.pth", **hub).parent.name == COMMIT
@@ -59,7 +95,10 @@ def test_a_damaged_file_is_refused_before_and_after_locking(hub, first):
 
 def test_a_pinned_checksum_is_demanded(hub):
     with pytest.raises(ValueError, match=r"not 000000000000\.\.\."):
-        files.fetch(REPO, "var_d16.pth", sha256="0" * 64, **hub)
+        files.fetch(REPO, "var_d16.pth", **hub | {"sha256": {"var_d16.pth": "0" * 64}})
+    del hub["sha256"]
+    with pytest.raises(ValueError, match=r"not 4f6151aad91c\.\.\..* pass sha256={} if it is what you want"):
+        files.fetch(REPO, "var_d16.pth", **hub)
 
 
 def test_a_file_in_your_own_folder_comes_first_and_is_locked_too(hub):
@@ -76,7 +115,7 @@ def test_a_missing_file_offline_says_in_one_line_what_to_fetch_and_where_to_put_
     with pytest.raises(FileNotFoundError) as error:
         files.fetch(REPO, "vae_ch160v4096z32.pth", **hub)
     message = str(error.value)
-    assert "https://huggingface.co/FoundationVision/var/resolve/main/vae_ch160v4096z32.pth" in message
+    assert f"https://huggingface.co/FoundationVision/var/resolve/{COMMIT}/vae_ch160v4096z32.pth" in message
     assert f"into {hub['folder']}" in message
     assert "licence MIT" in message
     assert "\n" not in message

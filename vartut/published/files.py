@@ -3,9 +3,11 @@
 A file is looked for in your own folder first (`folder=`, else $VARTUT_PUBLISHED, else ~/.cache/vartut/published), then
 in Hugging Face's cache, and at last downloaded by huggingface_hub, which shows progress and resumes where it broke off.
 
-No revision or checksum is pinned here: none was known where this was written, and none was invented.  Instead the first
-download records the commit and the SHA-256 of every file in a lock file (~/.cache/vartut/published.lock.json); from
-then on that commit is asked for and that checksum is demanded.  Pass `revision=` and `sha256=` to pin them yourself.
+Each repository is asked for at a pinned commit, and two files by a pinned SHA-256.  They are taken from public code that
+used these files and recorded them; nothing was downloaded where this was written, so a pin may turn out to be wrong, and
+then `revision="main"` and `sha256={}` go without.  All other files are held to the SHA-256 under which the hub files them.
+The first use of a file writes its commit and checksum to a lock file (~/.cache/vartut/published.lock.json), and from then
+on that checksum is demanded.
 """
 
 import json
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError, RevisionNotFoundError
 
 from ..hub import check_name
 from ..hub import sha256 as checksum
@@ -48,6 +50,22 @@ PUBLISHED = {
 }
 TEXT_LICENCE = "Apache-2.0"  # of flan-t5-xl, Infinity's text encoder
 
+REVISIONS = {  # commits as others' snapshots name them; that of Infinity was seen with the 125M model's files alone
+    VAR_REPO: "6d0ee6598a42f75079aa79e58b012b57b284c91b",
+    INFINITY_REPO: "d4c15777e41bd36eb8eef5a854b018d19962b6d9",
+    TEXT_REPO: "7d6315df2c2fb742f0f5b556879d730926ca9001",
+    "timm/vit_large_patch14_clip_224.openai": "18d0535469bb561bf468d76c1d73aa35156c922b",
+    "zai-org/ImageReward": "5736be03b2652728fb87788c9797b0570450ab72",
+    "google-bert/bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "trl-lib/ddpo-aesthetic-predictor": "cf4bd10345610935a80a5d3be9a3133c50f121e4",
+    "llava-hf/llava-onevision-qwen2-7b-ov-hf": "0d50680527681998e456c7b78950205bedd8a068",
+    "black-forest-labs/FLUX.1-dev": "3de623fc3c33e44ffbe2bad470d0f45bccf2eb21",
+}
+CHECKSUMS = {  # SHA-256, as the first is in three public projects and the second in one
+    "vae_ch160v4096z32.pth": "7c3ec27ae28a3f87055e83211ea8cc8558bd1985d7b51742d074fb4c2fcf186c",
+    "var_d16.pth": "4f6151aad91c94e03e224dd7358d8389fa05301c0c291279566998efb54b0ecb",
+}
+
 
 def published(name: str) -> Published:
     """The published model of that name; raises ValueError with the nearest known name."""
@@ -73,32 +91,44 @@ def fetch(
     cache: str | Path | None = None,
     lock: str | Path | None = None,
     revision: str | None = None,
-    sha256: str | None = None,
+    sha256: dict[str, str] = CHECKSUMS,
 ) -> Path:
     """The path of one file of a repository on this machine, downloaded if it must be, its checksum verified.
 
-    `cache` is Hugging Face's cache (None: its own default), `lock` the lock file.  Raises FileNotFoundError that says
-    what to fetch and where to put it, or ValueError for a file that is not the one that was locked or pinned.
+    `cache` is Hugging Face's cache (None: its own default), `lock` the lock file, `revision` a commit or branch (None:
+    the pinned one, else the one that the lock names, else "main"), `sha256` has pinned checksums by file name.  Raises
+    FileNotFoundError that says what to fetch and where to put it, or ValueError for a file that is not the one that was
+    pinned or locked.
     """
     lock = Path(lock) if lock else vartut_cache() / "published.lock.json"
-    locked = read_lock(lock).get(repo, {})
+    locked = read_lock(lock).get(repo, {}).get("revision")
     own = own_folder(folder) / file
-    revision = revision or locked.get("revision")
+    asked = revision or REVISIONS.get(repo) or locked or "main"
     if own.is_file():
-        path, commit = own, locked.get("revision")
+        path, commit = own, locked
     else:
         try:
-            path = Path(hf_hub_download(repo, file, revision=revision, cache_dir=cache))
+            path = Path(hf_hub_download(repo, file, revision=asked, cache_dir=cache))
         except (OSError, HTTPError) as error:
-            url = f"https://huggingface.co/{repo}/resolve/{revision or 'main'}/{file}"
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise FileNotFoundError(
-                f"{file} is not on this machine: fetch {url} (licence {licence}) into {own.parent}, "
-                f"or run again online, which resumes a broken download (it failed: {reason[:160]})"
-            ) from error
+            raise FileNotFoundError(unavailable(repo, file, licence, asked, own.parent, error)) from error
         commit = path.parent.name  # .../snapshots/<commit>/<file>
-    verify(path, repo, file, commit, lock, sha256)
+    verify(path, repo, file, commit, lock, sha256.get(file))
     return path
+
+
+def unavailable(repo: str, file: str, licence: str, revision: str, folder: Path, error: Exception) -> str:
+    """One line on what to fetch, where to put it, and why it could not be downloaded."""
+    absent = isinstance(error, (RevisionNotFoundError, EntryNotFoundError))
+    if absent and not isinstance(error, LocalEntryNotFoundError):  # the latter: offline, and not in the cache
+        remedy = 'the repository has no such commit or file: pass revision="main" for its newest'
+    else:
+        remedy = "or run again online, which resumes a broken download"
+    url = f"https://huggingface.co/{repo}/resolve/{revision}/{file}"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"{file} is not on this machine: fetch {url} (licence {licence}) into {folder}, {remedy} "
+        f"(it failed: {reason[:160]})"
+    )
 
 
 def read_lock(lock: Path) -> dict:
@@ -126,9 +156,10 @@ def verify(path: Path, repo: str, file: str, commit: str | None, lock: Path, pin
         return
     found = checksum(path)
     if wanted is not None and found != wanted:
+        remedy = "pass sha256={} if it is what you want" if pinned else f"delete its entry in {lock} if it was replaced"
         raise ValueError(
             f"{path} is not the {file} that was expected (SHA-256 {found[:12]}..., not {wanted[:12]}...): "
-            f"delete it and fetch it again, or delete its entry in {lock} if the authors replaced it"
+            f"delete it and fetch it again, or {remedy}"
         )
     repository = locks.setdefault(repo, {"revision": commit, "files": {}})
     repository["revision"] = repository["revision"] or commit

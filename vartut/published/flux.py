@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from ..ledger import Ledger
 from ..sampler import rows_of, uniform
+from .files import REVISIONS
 
 REPOSITORY = "black-forest-labs/FLUX.1-dev"  # its licence: non-commercial; FLUX.1-schnell is Apache-2.0
 
@@ -309,9 +310,8 @@ def load(
 ) -> FluxSampler:
     """FLUX.1 from a folder in diffusers' layout, or from its Hugging Face repository (dev: 34 GB, behind a licence).
 
-    With `encode` (a callable from prompts to features computed beforehand) no text encoder is read.  `revision` pins a
-    commit of the repository: its tip stands for nothing that can be measured again.  `settings` are
-    those of `FluxSampler`.  Nobody has run this with the published weights yet.  Raises ModuleNotFoundError without
+    With `encode` (a callable from prompts to features computed beforehand) no text encoder is read.  `revision` is a
+    commit of the repository (None: the pinned one, see files.py).  `settings` are those of `FluxSampler`.  Nobody has run this with the published weights yet.  Raises ModuleNotFoundError without
     diffusers, FileNotFoundError where there are no weights, each in one line.
     """
     from ..torchvision_repair import repair
@@ -332,7 +332,7 @@ def load(
         with warnings.catch_warnings():  # newer ones call it dtype, and still know the name that the older ones know
             warnings.filterwarnings("ignore", ".*torch_dtype", FutureWarning)
             pipeline = FluxPipeline.from_pretrained(
-                path, revision=revision, torch_dtype=dtype, **dict.fromkeys(absent)
+                path, revision=revision or REVISIONS.get(str(path)), torch_dtype=dtype, **dict.fromkeys(absent)
             )
     except OSError as error:
         raise missing from error

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..torchvision_repair import repair
-from .files import TEXT_LICENCE, TEXT_REPO
+from .files import REVISIONS, TEXT_LICENCE, TEXT_REPO
 
 MAX_TOKENS = 512  # longer prompts are cut, as in the authors' code
 
@@ -34,7 +34,8 @@ def encode_text(
 ) -> dict[str, Tensor]:
     """The features of each distinct prompt: float32 tensors (tokens, channels) on the CPU, the end mark included.
 
-    `encoder` is a repository of Hugging Face or a folder with tokenizer, configuration and safetensors weights.  It is
+    `encoder` is a repository of Hugging Face or a folder with tokenizer, configuration and safetensors weights,
+    `revision` a commit of the repository (None: the pinned one of flan-t5-xl, else "main").  It is
     loaded, used and freed again: it need not be in memory beside Infinity.  `dtype` None means float16 on a GPU, as in
     the authors' code, and bfloat16 on the CPU.  Raises FileNotFoundError if the encoder is not to be had.
     """
@@ -43,6 +44,7 @@ def encode_text(
 
     where = torch.device(where)
     dtype = dtype or (torch.bfloat16 if where.type == "cpu" else torch.float16)
+    revision = revision or REVISIONS.get(str(encoder))
     try:
         tokenizer = AutoTokenizer.from_pretrained(encoder, revision=revision)
         model = T5EncoderModel.from_pretrained(encoder, revision=revision, dtype=dtype, use_safetensors=True)
