@@ -48,7 +48,7 @@ def test_a_cached_file_is_found_verified_and_locked_with_its_commit(hub):
 def test_the_pinned_commit_is_asked_for_and_a_branch_on_request(hub):
     (hub["cache"] / "models--FoundationVision--var" / "refs" / "main").write_text(40 * "f")
     assert files.fetch(REPO, "var_d16.pth", **hub).parent.name == COMMIT
-    with pytest.raises(FileNotFoundError, match="/resolve/main/var_d16.pth"):
+    with pytest.raises(FileNotFoundError, match=r"/resolve/main/var_d16\.pth"):
         files.fetch(REPO, "var_d16.pth", revision="main", **hub)
 
 

@@ -17,6 +17,7 @@ from .device import device
 from .judging import judge
 
 VERIFIERS = ("clip", "clip-hard", "oracle")
+PUBLISHED = ("clip-score", "image-reward", "aesthetic", "llava-onevision")  # the paper's, see published/
 
 
 class ClipScore:
@@ -68,10 +69,13 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
 
     It is called with pictures (B, 3, H, W) in [0, 1] and a list of B prompts, or one prompt for all, and returns (B,)
     float32 scores on its device, higher for better; `.name` and `.flops_per_image` say what it is and costs.  `folder`
-    holds weights that you trained.  Raises ValueError for an unknown name or damaged weights, FileNotFoundError for
-    missing ones.
+    holds weights that you trained.  "clip-score", "image-reward", "aesthetic" and "llava-onevision" are the paper's
+    verifiers, which read any prompt, with the authors' weights, fetched if they are not in `folder`.  Raises ValueError
+    for an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
-    hub.check_name(name, VERIFIERS, "verifier")
+    hub.check_name(name, (*VERIFIERS, *PUBLISHED), "verifier")
+    if name in PUBLISHED:
+        return published(name, folder, where)
     if name == "oracle":
         return Oracle()
     hub.load_weights(name, folder)  # verifies the checksum
@@ -79,13 +83,42 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
     return ClipScore(name, model, device() if where is None else where)
 
 
+def published(name: str, folder: Path | str | None, where: torch.device | None):
+    """One of the paper's verifiers."""
+    if name == "clip-score":
+        from .published.clipscore import load_clip_score  # here, since these files import this one
+
+        return load_clip_score(folder=folder, where=where)
+    if name == "image-reward":
+        from .published.imagereward import load_image_reward
+
+        return load_image_reward(folder, where)
+    if name == "aesthetic":
+        from .published.aesthetic import load_aesthetic
+
+        return load_aesthetic(folder=folder, where=where)
+    from .published.llava import REPO, load_llava
+
+    return load_llava(REPO if folder is None else folder, where)
+
+
 def checked(images, prompts) -> list[str]:
+    """One prompt of the world per square picture; raises ValueError in one line for what cannot be scored."""
+    prompts = paired(images, prompts)
+    if images.shape[2] != images.shape[3]:
+        raise ValueError(f"this verifier reads square pictures; got {tuple(images.shape)}")
+    for prompt in prompts:
+        world.words(prompt)
+    return prompts
+
+
+def paired(images, prompts) -> list[str]:
     """One prompt per picture; raises ValueError in one line for what no verifier can score."""
     if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] != 3:
         got = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
         raise ValueError(f"a verifier reads a tensor of pictures (B, 3, H, W); got {got}")
-    if images.shape[2] != images.shape[3] or images.shape[2] < 8:
-        raise ValueError(f"a verifier reads square pictures of at least 8 pixels; got {tuple(images.shape)}")
+    if min(images.shape[2:]) < 8:
+        raise ValueError(f"a verifier reads pictures of at least 8 pixels a side; got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise ValueError(f"a verifier reads floating point pictures in [0, 1]; got {images.dtype}: divide by 255")
     if not torch.isfinite(images).all():
@@ -96,8 +129,6 @@ def checked(images, prompts) -> list[str]:
     prompts = [prompts] * len(images) if isinstance(prompts, str) else list(prompts)
     if len(prompts) != len(images):
         raise ValueError(f"one prompt per picture, or one for all: got {len(images)} pictures, {len(prompts)} prompts")
-    for prompt in prompts:
-        world.words(prompt)
     return prompts
 
 

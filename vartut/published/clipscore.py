@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..clip import open_clip
 from ..device import device
-from ..verifiers import image_flops
+from ..verifiers import image_flops, paired
 from .files import fetch
 
 WEIGHTS = "open_clip_model.safetensors"  # what open_clip's models are called in their repositories
@@ -29,7 +29,7 @@ class PublishedClipScore:
     def __init__(self, name: str, model, tokenize, mean, std, where="cpu"):
         self.name, self.tokenize, self.where = name, tokenize, torch.device(where)
         self.model = model.to(self.where).eval().requires_grad_(False)
-        self.mean, self.std = (torch.tensor(values, device=self.where).view(3, 1, 1) for values in (mean, std))
+        self.mean, self.std = mean, std
         size = model.visual.image_size
         self.size = size if isinstance(size, int) else size[0]
         self.flops_per_image = image_flops(model.visual)
@@ -38,18 +38,30 @@ class PublishedClipScore:
     @torch.no_grad()
     def __call__(self, images: Tensor, prompts) -> Tensor:
         """Scores (B,) of pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
-        prompts = [prompts] * len(images) if isinstance(prompts, str) else list(prompts)
-        if images.ndim != 4 or images.shape[1] != 3 or len(prompts) != len(images):
-            raise ValueError(
-                f"{self.name} scores pictures (B, 3, H, W) and B prompts; got {tuple(images.shape)} and {len(prompts)}"
-            )
-        images = images.to(self.where, torch.float32)
-        images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True).clamp(0, 1)
-        seen = self.model.encode_image((images - self.mean) / self.std, normalize=True)  # (B, E)
+        prompts = paired(images, prompts)
         for prompt in dict.fromkeys(prompts):
             if prompt not in self._texts:
                 self._texts[prompt] = self.model.encode_text(self.tokenize([prompt]).to(self.where), normalize=True)[0]
-        return 2.5 * (seen * torch.stack([self._texts[prompt] for prompt in prompts])).sum(1)
+        if not prompts:
+            return torch.zeros(0, device=self.where)
+        return 2.5 * (self.see(images) * torch.stack([self._texts[prompt] for prompt in prompts])).sum(1)
+
+    @torch.no_grad()
+    def see(self, images: Tensor) -> Tensor:
+        """Features (B, E) of pictures (B, 3, H, W) in [0, 1], of length 1."""
+        return self.model.encode_image(prepared(images.to(self.where), self.size, self.mean, self.std), normalize=True)
+
+
+def prepared(images: Tensor, size: int, mean, std) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] as CLIP and BLIP read them: the shorter side `size`, the middle, standardised."""
+    height, width = images.shape[2:]
+    scale = size / min(height, width)
+    shape = (max(size, int(height * scale)), max(size, int(width * scale)))
+    images = F.interpolate(images.float(), shape, mode="bicubic", antialias=True).clamp(0, 1)
+    top, left = round((shape[0] - size) / 2), round((shape[1] - size) / 2)
+    images = images[:, :, top : top + size, left : left + size]
+    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (mean, std))
+    return (images - mean) / std
 
 
 def clip_source(name: str, tag: str) -> dict:

@@ -3,11 +3,11 @@
 A file is looked for in your own folder first (`folder=`, else $VARTUT_PUBLISHED, else ~/.cache/vartut/published), then
 in Hugging Face's cache, and at last downloaded by huggingface_hub, which shows progress and resumes where it broke off.
 
-Each repository is asked for at a pinned commit, and two files by a pinned SHA-256.  They are taken from public code that
-used these files and recorded them; nothing was downloaded where this was written, so a pin may turn out to be wrong, and
-then `revision="main"` and `sha256={}` go without.  All other files are held to the SHA-256 under which the hub files them.
-The first use of a file writes its commit and checksum to a lock file (~/.cache/vartut/published.lock.json), and from then
-on that checksum is demanded.
+Each repository is asked for at a pinned commit, and two files by a pinned SHA-256.  These are taken from public code
+that used the files and recorded them; nothing was downloaded where this was written, so a pin may turn out to be wrong,
+and then `revision="main"` and `sha256={}` go without.  Every other file is held to the SHA-256 under which the hub has
+it.  The first use of a file writes its commit and checksum to a lock file (~/.cache/vartut/published.lock.json), and
+from then on that checksum is demanded.
 """
 
 import json

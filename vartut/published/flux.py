@@ -311,8 +311,9 @@ def load(
     """FLUX.1 from a folder in diffusers' layout, or from its Hugging Face repository (dev: 34 GB, behind a licence).
 
     With `encode` (a callable from prompts to features computed beforehand) no text encoder is read.  `revision` is a
-    commit of the repository (None: the pinned one, see files.py).  `settings` are those of `FluxSampler`.  Nobody has run this with the published weights yet.  Raises ModuleNotFoundError without
-    diffusers, FileNotFoundError where there are no weights, each in one line.
+    commit of the repository (None: the pinned one, see files.py).  `settings` are those of `FluxSampler`.  Nobody has
+    run this with the published weights yet.  Raises ModuleNotFoundError without diffusers, FileNotFoundError where
+    there are no weights, each in one line.
     """
     from ..torchvision_repair import repair
 

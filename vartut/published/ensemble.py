@@ -1,0 +1,58 @@
+"""An ensemble by rank, as in Ma et al. (arXiv 2501.09732), whose members' scales need not agree.
+
+They rank all candidates of a round by each verifier and average the ranks.  Such a score depends on who else is in the
+round, so that the same picture would score differently in another chunk or step of a search.  Here every member ranks a
+picture among reference pictures of its prompt, fixed beforehand: at the reference pictures themselves this is the rank
+of Ma et al., between them it is interpolated, beyond them it goes on with the mean slope, since a search is to leave
+the reference behind.
+
+    reference = random_search(sampler, prompt, clip, n=16, keep_images=True)   # or any pictures of the prompt
+    verifier = RankEnsemble([clip, aesthetic, reward], pictures, prompt)
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..verifiers import paired
+
+
+class RankEnsemble:
+    """The mean rank of a picture among the references, over the members: 0 is as the worst of them, 1 as the best."""
+
+    def __init__(self, members: Sequence[Callable], references: Tensor, prompt: str):
+        """`references` (N, 3, H, W) in [0, 1], N at least 2, are pictures of `prompt`, the only one scored.
+
+        Raises ValueError for no members, fewer than two references, or a member to whom they all look the same.
+        """
+        paired(references, prompt)
+        if not members or len(references) < 2:
+            raise ValueError(f"an ensemble ranks among 2 references or more: got {len(references)}, members {members}")
+        self.members, self.prompt = list(members), prompt
+        self.name = "ensemble of " + ", ".join(getattr(member, "name", "a verifier") for member in members)
+        self.flops_per_image = sum(getattr(member, "flops_per_image", 0) for member in members)
+        scores = [member(references, [prompt] * len(references)).float().cpu() for member in members]
+        self.ladders = [torch.unique(score) for score in scores]  # distinct scores, rising
+        for member, ladder in zip(members, self.ladders):
+            if len(ladder) < 2:
+                name = getattr(member, "name", "a verifier")
+                raise ValueError(f"{name} gives all references the score {ladder[0]:.4g}: it cannot rank by them")
+
+    def __call__(self, images: Tensor, prompts) -> Tensor:
+        """Mean ranks (B,) of pictures (B, 3, H, W) in [0, 1]; the prompts must be the ensemble's own."""
+        prompts = paired(images, prompts)
+        if set(prompts) - {self.prompt}:
+            raise ValueError(f'this ensemble has references of "{self.prompt}" alone: make another for another prompt')
+        each = [rank(m(images, prompts).float().cpu(), ladder) for m, ladder in zip(self.members, self.ladders)]
+        return torch.stack(each).mean(0)
+
+
+def rank(scores: Tensor, ladder: Tensor) -> Tensor:
+    """Places (B,) of scores (B,) on a rising ladder of distinct scores (N,): 0 at its foot, 1 at its top."""
+    steps = len(ladder) - 1
+    low = (torch.searchsorted(ladder, scores, right=True) - 1).clamp(0, steps - 1)  # the rung below
+    within = (low + (scores - ladder[low]) / (ladder[low + 1] - ladder[low])) / steps
+    slope = 1 / (ladder[-1] - ladder[0])  # of the whole ladder
+    below, above = (scores - ladder[0]) * slope, 1 + (scores - ladder[-1]) * slope
+    return torch.where(scores < ladder[0], below, torch.where(scores > ladder[-1], above, within))

@@ -1,0 +1,90 @@
+"""A language model that looks: LLaVA-OneVision (Li et al. 2024, arXiv 2408.03326) asked whether the picture shows it.
+
+VQAScore (Lin et al. 2024, arXiv 2404.01291) is the probability of the answer "Yes" to
+
+    Does this figure show "{prompt}"? Please answer yes or no.
+
+Here it is given as log-odds, log p / (1 - p): the same order, but two pictures at p = .99999 still differ, which a
+search needs.  `torch.sigmoid` gives p back.  How the paper (arXiv 2510.16751) asked could not be found; it is said to
+report 500 ms a picture and 15.3 GB.  The model is transformers' own; it reads pictures of any shape in up to ten tiles.
+
+    verifier = load_llava()
+    verifier(images, "three red foxes in the snow")
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..device import device
+from ..torchvision_repair import repair
+from ..verifiers import paired
+from .files import REVISIONS
+
+REPO, LICENCE = "llava-hf/llava-onevision-qwen2-7b-ov-hf", "Apache-2.0"
+QUESTION = 'Does this figure show "{prompt}"? Please answer yes or no.'
+ANSWER = "Yes"
+
+
+class VQAScore:
+    """The verifier: a `LlavaOnevisionForConditionalGeneration` and its processor; one picture at a time."""
+
+    def __init__(self, name: str, model, processor, question: str = QUESTION, answer: str = ANSWER):
+        ids = processor.tokenizer(answer, add_special_tokens=False).input_ids
+        if len(ids) != 1:
+            raise ValueError(f'the answer must be one token of the model\'s; "{answer}" is {len(ids)}')
+        if "{prompt}" not in question:
+            raise ValueError(f"the question needs a place for the prompt, {{prompt}}; got {question!r}")
+        self.name, self.question, self.answer = name, question, ids[0]
+        self.model, self.processor = model.eval().requires_grad_(False), processor
+        self.where = model.device
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, prompts) -> Tensor:
+        """Log-odds (B,) of the answer for pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
+        prompts = paired(images, prompts)
+        scores = [self.ask(image, self.question.format(prompt=prompt)) for image, prompt in zip(images, prompts)]
+        return torch.stack(scores) if scores else torch.zeros(0, device=self.where)
+
+    def ask(self, image: Tensor, question: str) -> Tensor:
+        """Log-odds of the answer to one question about one picture (3, H, W), a scalar."""
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        pixels = (image.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
+        inputs = self.processor(images=[pixels], text=[text], return_tensors="pt").to(self.where, self.model.dtype)
+        logits = self.model(**inputs, logits_to_keep=1).logits[0, -1].float()  # (V,)
+        others = logits.clone()
+        others[self.answer] = -torch.inf
+        return logits[self.answer] - others.logsumexp(0)
+
+
+def load_llava(
+    path: str | Path = REPO, where=None, dtype: torch.dtype | None = None, revision: str | None = None
+) -> VQAScore:
+    """LLaVA-OneVision from its repository (16 GB) or a folder in the same layout, on `where`.
+
+    `dtype` None is bfloat16, or float16 on a GPU that has none.  `revision` is a commit (None: the pinned one).  Raises
+    FileNotFoundError where there are no weights.  Nobody has run this with the published weights yet.
+    """
+    repair()
+    from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor  # slow to import
+
+    where = device() if where is None else torch.device(where)
+    half = torch.float16 if where.type == "cuda" and not torch.cuda.is_bf16_supported() else torch.bfloat16
+    pinned = {"revision": revision or REVISIONS.get(str(path))}
+    missing = FileNotFoundError(
+        f"no LLaVA-OneVision at {path}: fetch it with `hf download {REPO}` (16 GB, licence {LICENCE}), "
+        "or name a folder that holds it"
+    )
+    if not Path(path).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):  # nor the name of a repository
+        raise missing
+    try:
+        processor = LlavaOnevisionProcessor.from_pretrained(path, **pinned)
+        model = LlavaOnevisionForConditionalGeneration.from_pretrained(
+            path, dtype=dtype or half, use_safetensors=True, **pinned
+        )
+    except OSError as error:
+        raise missing from error
+    return VQAScore("llava-onevision", model.to(where), processor)
