@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ def script(monkeypatch):
     spec.loader.exec_module(module)
     sampler = toy_sampler()
     monkeypatch.setattr(vartut, "load", lambda name, **text: sampler)
-    monkeypatch.setattr(module, "load_clip_score", lambda name, tag: bright)
+    monkeypatch.setattr(vartut, "load_verifier", {"image-reward": bright}.__getitem__)
+    monkeypatch.setattr(module, "load_clip_score", lambda name, tag: {("ViT-L-14", "openai"): bright}[name, tag])
     return module
 
 
@@ -88,6 +90,21 @@ def test_searches_cost_what_they_should_and_find_brighter_pictures(script, tmp_p
         assert abs(found.float().mean() / 255 - float(row["score"])) < 0.01
 
 
+def test_a_verifier_is_named_or_is_open_clips_model_and_weights(script):
+    assert script.load_any("image-reward") is script.load_any("ViT-L-14:openai") is bright
+
+
+def test_pictures_lie_as_t2i_compbenchs_scorers_want_them(script, tmp_path, capsys):
+    assert script.main(command(tmp_path, "--n", "2", "--layout", "compbench")) == 0
+    names = [f"{PROMPTS[i]}_{2 * i + j:06d}.png" for i in range(2) for j in range(2)]
+    assert sorted(p.name for p in (tmp_path / "out" / "samples").iterdir()) == sorted(names)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["costs.csv", "samples"]
+    arguments = command(tmp_path, "--layout", "compbench")
+    (tmp_path / "prompts.txt").write_text("a red/blue circle\n")
+    assert script.main(arguments) == 2
+    assert "where / and _ cannot be" in capsys.readouterr().err
+
+
 def test_genevals_own_prompt_file_is_read_and_handed_on(script, tmp_path):
     entry = {"tag": "single_object", "include": [{"class": "bench", "count": 1}], "prompt": "a red circle"}
     (tmp_path / "evaluation_metadata.jsonl").write_text(json.dumps(entry) + "\n")
@@ -101,3 +118,60 @@ def test_bad_input_is_one_line(script, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "has no prompts" in error
     assert error.count("\n") == 1
+
+
+# ---- scores of what was painted ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scores(script, monkeypatch):
+    """benchmarks/published_scores.py, beside the script above."""
+    folder = Path(__file__).parents[1] / "benchmarks"
+    monkeypatch.setitem(sys.modules, "published_pictures", script)
+    spec = importlib.util.spec_from_file_location("published_scores", folder / "published_scores.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_scores_are_the_mean_over_prompts_of_their_pictures_means(script, scores, tmp_path, capsys):
+    script.main(command(tmp_path, "--n", "2"))
+    (tmp_path / "out" / "00001" / "samples" / "0001.png").unlink()  # one prompt with two pictures, one with one
+    each = [pixels(p).float().mean() / 255 for p in sorted((tmp_path / "out").glob("*/samples/*.png"))]
+    wanted = ((each[0] + each[1]) / 2 + each[2]) / 2
+    capsys.readouterr()
+    table = tmp_path / "scores.csv"
+    for _ in range(2):
+        assert scores.main([str(tmp_path / "out"), "--what", "toy", "--table", str(table)]) == 0
+    assert "toy: " in capsys.readouterr().out
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 2, "a second run adds a row"
+    assert abs(float(rows[0]["ours"]) - wanted) < 1e-3
+    assert float(rows[0]["low"]) <= float(rows[0]["ours"]) <= float(rows[0]["high"])
+    assert (rows[0]["prompts"], rows[0]["pictures"], rows[0]["searched_with"]) == ("2", "3", "")
+
+
+def test_what_a_search_climbed_does_not_measure_it_unless_said(script, scores, tmp_path, capsys):
+    script.main(command(tmp_path, "--search", "random", "--candidates", "2"))
+    arguments = [str(tmp_path / "out"), "--what", "toy", "--table", str(tmp_path / "scores.csv")]
+    assert scores.main(arguments) == 2
+    assert "found by climbing image-reward: another must score them, or --climbed" in capsys.readouterr().err
+    assert not (tmp_path / "scores.csv").exists()
+    assert scores.main([*arguments, "--verifier", "ViT-L-14:openai"]) == 0
+    assert scores.main([*arguments, "--climbed"]) == 0
+    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert [row["searched_with"] for row in rows] == ["image-reward"] * 2
+
+
+def test_an_empty_folder_says_how_to_fill_it(scores, tmp_path, capsys):
+    assert scores.main([str(tmp_path), "--what", "toy"]) == 2
+    assert "paint them with benchmarks/published_pictures.py" in capsys.readouterr().err
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says(scores):
+    generator = np.random.default_rng(0)
+    inside = 0
+    for _ in range(200):
+        low, high = scores.interval(list(generator.normal(size=60)), draws=400)
+        inside += low <= 0 <= high
+    assert 0.88 <= inside / 200 <= 0.99
