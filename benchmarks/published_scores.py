@@ -39,7 +39,7 @@ def pictures(folder: Path) -> list[tuple[str, Path]]:
 
 def searched_with(folder: Path) -> str:
     """The verifiers that found these pictures, from costs.csv; "" for pictures painted without search."""
-    rows = list(csv.DictReader((folder / "costs.csv").open()))
+    rows = list(csv.DictReader((folder / "costs.csv").read_text().splitlines()))
     return " ".join(sorted({row["verifier"] for row in rows} - {""}))
 
 
@@ -64,9 +64,7 @@ def run(args) -> dict:
     """Score a folder and write its row."""
     found, behind = pictures(args.folder), searched_with(args.folder)
     if args.verifier in behind.split() and not args.climbed:
-        raise ValueError(
-            f"these pictures were found by climbing {args.verifier}: another must score them, or --climbed"
-        )
+        raise ValueError(f"these pictures were found by climbing {args.verifier}: take another, or say --climbed")
     means = list(score(found, load_any(args.verifier)).values())
     low, high = interval(means)
     numbers = (round(sum(means) / len(means), 4), round(low, 4), round(high, 4), len(means), len(found))

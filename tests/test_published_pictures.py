@@ -155,7 +155,7 @@ def test_what_a_search_climbed_does_not_measure_it_unless_said(script, scores, t
     script.main(command(tmp_path, "--search", "random", "--candidates", "2"))
     arguments = [str(tmp_path / "out"), "--what", "toy", "--table", str(tmp_path / "scores.csv")]
     assert scores.main(arguments) == 2
-    assert "found by climbing image-reward: another must score them, or --climbed" in capsys.readouterr().err
+    assert "found by climbing image-reward: take another, or say --climbed" in capsys.readouterr().err
     assert not (tmp_path / "scores.csv").exists()
     assert scores.main([*arguments, "--verifier", "ViT-L-14:openai"]) == 0
     assert scores.main([*arguments, "--climbed"]) == 0
