@@ -1,8 +1,8 @@
 """A GPU that computes on the CPU: tensors that say "cuda" and refuse to meet others, so that devices can be tested.
 
 Nothing here needs CUDA.  Inside `fake_gpu()`, `.to("cuda")` and `device="cuda"` give tensors whose numbers lie in an
-ordinary CPU tensor.  Operations on them run there; an operation that mixes them with CPU tensors raises, as PyTorch does
-(0-dimensional tensors and indices on the CPU are allowed), and so does NumPy.
+ordinary CPU tensor.  Operations on them run there; an operation that mixes them with CPU tensors raises, as PyTorch
+does (0-dimensional tensors and indices on the CPU are allowed), and so does NumPy.
 """
 
 import contextlib

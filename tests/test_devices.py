@@ -1,17 +1,32 @@
-"""Everything that samples, searches and scores runs on a GPU: no operation mixes devices, and the numbers stay the same.
+"""All that samples, searches, scores and trains runs on a GPU: no operation mixes devices, and the numbers stay.
 
 The GPU is the one of `fake_gpu.py`: it computes on the CPU, and refuses what a real one refuses.
 """
 
+import contextlib
 import copy
+import json
 
 import pytest
 import torch
 from fake_gpu import GPU, OnGPU, fake_gpu
 from parity import cases
-from toy_models import toy_sampler
+from test_published_flux import encode, parts, redness  # noqa: F401  (a fixture)
+from test_published_verifiers import PROMPT as FOX
+from test_published_verifiers import pictures, reward_model, tiny_clip, tiny_llava, words  # noqa: F401  (a fixture)
+from toy_models import toy_sampler, toy_tokenizer
 
 import vartut
+from vartut.clip import ClipRecipe
+from vartut.evaluate import judged_success
+from vartut.published.aesthetic import Aesthetic
+from vartut.published.ensemble import RankEnsemble
+from vartut.published.flux import FluxSampler
+from vartut.published.imagereward import Head, ImageReward
+from vartut.published.llava import VQAScore
+from vartut.recipes import TokenizerRecipe, TransformerRecipe
+from vartut.train import train
+from vartut.transformer import NextScaleTransformer
 
 PROMPT = "a red circle left of a blue square"
 
@@ -123,3 +138,81 @@ def test_previews_random_and_greedy_search_run_on_a_gpu(score):
         vartut.beam_search(sampler, PROMPT, verifier, width=2, candidates=2, score=score, seed=0)
         vartut.random_search(sampler, PROMPT, verifier, n=3, seed=0)
         assert vartut.greedy_search(sampler, PROMPT, verifier, candidates=2, seed=0).image.device == GPU
+
+
+def test_the_evaluation_runs_on_a_gpu():
+    outcomes = {}
+    for where in (torch.device("cpu"), GPU):
+        with fake_gpu() if where == GPU else contextlib.nullcontext():
+            sampler = vartut.load("tiny", where=where)
+            outcomes[where] = judged_success(sampler, n=1, tasks=["colors", "counting"], seed=0)
+    assert outcomes[GPU] == outcomes[torch.device("cpu")]
+
+
+# ---- the paper's verifiers and its opponent --------------------------------------------------------------------------
+
+
+def verifiers(where, words):  # noqa: F811
+    """One of each, on a device."""
+    torch.manual_seed(0)
+    clip, head, (model, processor) = tiny_clip(), Head(32), tiny_llava()
+    clip.model, clip.where = clip.model.to(where), where
+    light = [clip, Aesthetic(clip, head), ImageReward(reward_model(), words, where)]
+    return {
+        **{type(verifier).__name__: verifier for verifier in light},
+        "RankEnsemble": RankEnsemble(light, pictures().to(where), FOX),
+        "VQAScore": VQAScore("tiny", model.to(where), processor),
+    }
+
+
+@pytest.mark.parametrize("at", ["cpu", "gpu"])
+def test_the_papers_verifiers_score_on_a_gpu_what_they_do_on_the_cpu(words, at):  # noqa: F811
+    wanted = {name: verifier(pictures(), FOX) for name, verifier in verifiers(torch.device("cpu"), words).items()}
+    with fake_gpu() as gpu:
+        for name, verifier in verifiers(gpu, words).items():
+            found = verifier(pictures().to(gpu if at == "gpu" else "cpu"), FOX)  # pictures may be anywhere
+            torch.testing.assert_close(numbers(found), wanted[name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+def test_flux_runs_on_a_gpu(parts, eta):  # noqa: F811
+    def search(where):
+        transformer, vae, scheduler = copy.deepcopy(parts)
+        sampler = FluxSampler(
+            transformer.to(where), vae.to(where), scheduler, encode, height=16, width=24, steps=3, eta=eta
+        )
+        return vartut.beam_search(sampler, "a fox", redness, width=2, candidates=2, seed=0)
+
+    wanted = search(torch.device("cpu"))
+    with fake_gpu() as gpu:
+        found = search(gpu)
+    assert found.image.device == GPU
+    torch.testing.assert_close(found.image.value, wanted.image, atol=1e-4, rtol=0)
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+def recipe(kind, where):
+    torch.manual_seed(0)
+    if kind == "clip-hard":
+        return ClipRecipe(True, where, batch=4, negatives=2)
+    if kind == "transformer":
+        tokenizer = toy_tokenizer()
+        return TransformerRecipe(NextScaleTransformer(tokenizer, width=32, depth=2, heads=2), tokenizer, where, batch=4)
+    return TokenizerRecipe(toy_tokenizer(kind == "bits").train(), where, batch=4)
+
+
+@pytest.mark.parametrize("kind", ["codebook", "bits", "transformer", "clip-hard"])
+def test_a_training_runs_on_a_gpu_and_resumes_on_the_cpu(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (7, 5))  # a T4
+    monkeypatch.setattr("vartut.device.fast_bf16", lambda: False)
+    losses = {}
+    for where in (torch.device("cpu"), GPU):
+        folder = tmp_path / where.type
+        with fake_gpu() if where == GPU else contextlib.nullcontext():
+            train(recipe(kind, where), 3, folder, save_minutes=0, log=lambda _: None)
+        losses[where.type] = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert losses["cuda"] == pytest.approx(losses["cpu"], abs=2e-3)
+    again = train(recipe(kind, torch.device("cpu")), 3, tmp_path / "cuda", log=lambda _: None)
+    assert again, "the checkpoint of a GPU is one of the CPU too"

@@ -1,5 +1,6 @@
 """Where and in what precision things run: the one place that decides."""
 
+import contextlib
 import os
 
 import torch
@@ -27,6 +28,12 @@ def training_dtype(where: torch.device) -> torch.dtype:
     if where.type == "cpu" and fast_bf16():
         return torch.bfloat16
     return torch.float32
+
+
+def autocast(where: torch.device):
+    """A context in which matrix products are in `training_dtype`; nothing where that is float32 anyway."""
+    dtype = training_dtype(where)
+    return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(where.type, dtype)
 
 
 def fast_bf16() -> bool:

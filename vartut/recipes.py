@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from . import world
-from .device import training_dtype
+from .device import autocast
 
 
 def generator(seed: int, step: int) -> torch.Generator:
@@ -30,7 +30,7 @@ class TokenizerRecipe:
         """The loss of one step and what to log of it."""
         model, draws = self.model, generator(self.seed, step)
         images, _ = pictures(step, self.batch, self.seed, self.where)
-        with torch.autocast(self.where.type, training_dtype(self.where)):
+        with autocast(self.where):
             f = model.encoder(2 * images - 1)
         f = f.float()
         tokens, sums, vectors = model.quantize(f)
@@ -45,7 +45,7 @@ class TokenizerRecipe:
         last[::8] = torch.randint(len(sums), last[::8].shape, generator=draws)
         chosen = stack[last, torch.arange(len(images))]
         through = f + (chosen - f).detach()
-        with torch.autocast(self.where.type, training_dtype(self.where)):
+        with autocast(self.where):
             output = model.decoder(through)
         output = output.float() * 0.5 + 0.5
         ground = images.new_tensor(world.GROUND).view(1, 3, 1, 1)
@@ -136,11 +136,11 @@ class TransformerRecipe:
         return self._cross_entropy(images, prompts, share, draws)
 
     def _cross_entropy(self, images, prompts, share, draws):
-        with torch.autocast(self.where.type, training_dtype(self.where)):
+        with autocast(self.where):
             f = self.tokenizer.encoder(2 * images - 1).float()  # the tokenizer's weights are frozen
         with torch.no_grad():
             inputs, targets = self_correcting_pairs(self.tokenizer, f, share, draws)
-        with torch.autocast(self.where.type, training_dtype(self.where)):
+        with autocast(self.where):
             logits = self.model(world.token_ids(prompts).to(self.where), inputs)
         target = torch.cat(targets, 1)  # (B, 130) or (B, 130, bits)
         loss = F.cross_entropy(logits.float().flatten(0, -2), target.flatten(), reduction="none").view(target.shape)
