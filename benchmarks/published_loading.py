@@ -1,0 +1,83 @@
+"""Memory of loading Infinity-2B: a synthetic file of its size and layout, in bfloat16: data/results/published_loading.csv.
+
+    python benchmarks/published_loading.py --folder /somewhere/with/10/GB
+
+Writes 9.3 GB of zeros under the authors' names in a checkpoint of torch.save, as the authors' files are, loads them in a
+process of its own through `vartut.published.loading.load_published`, and removes them.  What counts is the most
+anonymous memory (RssAnon of Linux): pages of the mapped file can be dropped at any time, these cannot.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from vartut import hub
+from vartut.paths import data_folder
+from vartut.published.files import published
+
+NAME = "infinity-2b"
+MEASURE = """
+import json, re, sys, threading, time
+import torch
+from vartut.published.loading import load_published
+
+def memory(field):
+    return int(re.search(field + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 2**20
+
+before, peak, done = memory("RssAnon"), 0.0, threading.Event()
+
+def watch():
+    global peak
+    while not done.is_set():
+        peak = max(peak, memory("RssAnon"))
+        time.sleep(0.01)
+
+threading.Thread(target=watch, daemon=True).start()
+began = time.perf_counter()
+tokenizer, transformer = load_published(sys.argv[1], "cpu", folder=sys.argv[2], lock=sys.argv[2] + "/lock.json")
+done.set()
+print(json.dumps({
+    "anonymous memory before, GiB": before, "most anonymous memory, GiB": max(peak, memory("RssAnon")),
+    "most resident memory with pages of the file, GiB": memory("VmHWM"), "seconds": time.perf_counter() - began,
+    "transformer's type": str(next(transformer.parameters()).dtype).removeprefix("torch."),
+}))
+"""
+
+
+def write(folder: Path) -> float:
+    """Zeros under the authors' names, float32, which are among the tests' data; the files' size together in GB."""
+    path = Path(__file__).parents[1] / "tests" / "parity" / "models.json.gz"
+    layouts, source = json.loads(gzip.decompress(path.read_bytes()))["checkpoints"], published(NAME)
+    for file, layout, key in ((source.tokenizer, "infinity_vae_d32reg", "vae"), (source.transformer, "infinity_2b_reg", None)):
+        state = {name: torch.zeros(shape) for name, shape in layouts[layout].items()}  # no memory until it is touched
+        torch.save({key: state} if key else state, folder / file)
+    return sum((folder / file).stat().st_size for file in (source.tokenizer, source.transformer)) / 1e9
+
+
+def main() -> None:
+    """Write, load, note, remove."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where 10 GB are free; default: the system's temporary folder")
+    with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as folder:
+        size = write(Path(folder))
+        command = [sys.executable, "-c", MEASURE, NAME, folder]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    made = {"device": hub.device_name(torch.device("cpu")), "commit": hub.commit(), "files_gb": f"{size:.2f}"}
+    with (data_folder() / "results" / "published_loading.csv").open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["model", "what", "value", *made])
+        for what, value in found.items():
+            row = [NAME, what, f"{value:.3g}" if isinstance(value, float) else value, *made.values()]
+            table.writerow(row)
+            print(*row)
+
+
+if __name__ == "__main__":
+    main()
