@@ -1,10 +1,10 @@
-"""Memory of loading Infinity-2B: a synthetic file of its size and layout, in bfloat16: data/results/published_loading.csv.
+"""Memory of loading Infinity-2B in bfloat16, from synthetic files: data/results/published_loading.csv.
 
     python benchmarks/published_loading.py --folder /somewhere/with/10/GB
 
-Writes 9.3 GB of zeros under the authors' names in a checkpoint of torch.save, as the authors' files are, loads them in a
-process of its own through `vartut.published.loading.load_published`, and removes them.  What counts is the most
-anonymous memory (RssAnon of Linux): pages of the mapped file can be dropped at any time, these cannot.
+Writes 9.3 GB of zeros under the authors' names with torch.save, as the authors' files are, loads them in a process of
+its own through `vartut.published.loading.load_published`, and removes them.  What counts is the most anonymous memory
+(RssAnon of Linux): pages of the mapped file can be dropped at any time, these cannot.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def write(folder: Path) -> float:
     """Zeros under the authors' names, float32, which are among the tests' data; the files' size together in GB."""
     path = Path(__file__).parents[1] / "tests" / "parity" / "models.json.gz"
     layouts, source = json.loads(gzip.decompress(path.read_bytes()))["checkpoints"], published(NAME)
-    for file, layout, key in ((source.tokenizer, "infinity_vae_d32reg", "vae"), (source.transformer, "infinity_2b_reg", None)):
+    files = ((source.tokenizer, "infinity_vae_d32reg", "vae"), (source.transformer, "infinity_2b_reg", None))
+    for file, layout, key in files:
         state = {name: torch.zeros(shape) for name, shape in layouts[layout].items()}  # no memory until it is touched
         torch.save({key: state} if key else state, folder / file)
     return sum((folder / file).stat().st_size for file in (source.tokenizer, source.transformer)) / 1e9
