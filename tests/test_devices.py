@@ -5,6 +5,7 @@ The GPU is the one of `fake_gpu.py`: it computes on the CPU, and refuses what a 
 
 import contextlib
 import copy
+import functools
 import json
 
 import pytest
@@ -108,6 +109,21 @@ def test_the_published_samplers_run_on_a_gpu(case):
     assert found[1].device == GPU
     for ours, theirs in zip(found, wanted):
         torch.testing.assert_close(numbers(ours), theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("case", ["var_a", "infinity_a"])
+def test_the_published_samplers_run_in_half_precision_on_a_gpu(case, dtype):
+    load = cases.infinity if case == "infinity_a" else functools.partial(cases.var, case)
+    half = copy.copy(cases.sampler(case))
+    half.transformer = copy.copy(load(dtype)[1])
+    half.transformer.scales = cases.sampler(case).transformer.scales
+    half = copy.deepcopy(half)
+    with fake_gpu() as gpu:
+        found = walk(moved(half, gpu), cases.PROMPTS[case])  # rounding draws other tokens than on the CPU
+    assert next(half.transformer.parameters()).dtype == dtype
+    assert found[1].device == GPU
+    assert all(torch.isfinite(numbers(part)).all() for part in found)
 
 
 # ---- by name: weights, verifiers, searches, the judge ---------------------------------------------------------------
