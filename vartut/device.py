@@ -21,10 +21,16 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def half_dtype(where: torch.device) -> torch.dtype:
+    """The half precision of a device: float16 on a GPU without bfloat16 in hardware (before Ampere), else bfloat16."""
+    old = where.type == "cuda" and torch.cuda.get_device_capability(where) < (8, 0)
+    return torch.float16 if old else torch.bfloat16
+
+
 def training_dtype(where: torch.device) -> torch.dtype:
     """bfloat16 where matrix products gain from it (CUDA from Ampere on, CPUs with AVX512-BF16 or AMX), else float32."""
     if where.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(where)[0] >= 8 else torch.float32
+        return torch.bfloat16 if half_dtype(where) == torch.bfloat16 else torch.float32
     if where.type == "cpu" and fast_bf16():
         return torch.bfloat16
     return torch.float32

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..device import device
+from ..device import device, half_dtype
 from ..torchvision_repair import repair
 from ..verifiers import paired
 from .files import REVISIONS
@@ -72,7 +72,6 @@ def load_llava(
     from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor  # slow to import
 
     where = device() if where is None else torch.device(where)
-    half = torch.float16 if where.type == "cuda" and not torch.cuda.is_bf16_supported() else torch.bfloat16
     pinned = {"revision": revision or REVISIONS.get(str(path))}
     missing = FileNotFoundError(
         f"no LLaVA-OneVision at {path}: fetch it with `hf download {REPO}` (16 GB, licence {LICENCE}), "
@@ -83,7 +82,7 @@ def load_llava(
     try:
         processor = LlavaOnevisionProcessor.from_pretrained(path, **pinned)
         model = LlavaOnevisionForConditionalGeneration.from_pretrained(
-            path, dtype=dtype or half, use_safetensors=True, **pinned
+            path, dtype=dtype or half_dtype(where), use_safetensors=True, **pinned
         )
     except OSError as error:
         raise missing from error

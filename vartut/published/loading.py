@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..device import half_dtype
 from .files import fetch, published
 from .infinity import BitTokenizer, Infinity, infinity_2b
 from .var import VAR, VARTokenizer
@@ -42,9 +43,8 @@ def precision(name: str, where: torch.device) -> torch.dtype:
 
     On the CPU the 2 B model is bfloat16 too, so that it fits 12 GB.
     """
-    if where.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(where) >= (8, 0) else torch.float16
-    return torch.bfloat16 if name == "infinity-2b" else torch.float32
+    whole = where.type != "cuda" and name != "infinity-2b"
+    return torch.float32 if whole else half_dtype(where)
 
 
 def read_checkpoint(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
