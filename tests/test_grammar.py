@@ -80,6 +80,12 @@ def test_an_unknown_word_is_named_with_the_nearest(word, nearest):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("word", ["crimson", "fox", "7", "x" * 500])
+def test_a_word_far_from_all_is_answered_with_what_there_is(word):
+    with pytest.raises(ValueError, match=r"this world has circle square .*; black red .*; solid .*; small large$"):
+        parse(f"a {word} circle")
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(min_size=1, max_size=12))
 def test_any_text_is_read_or_refused_in_one_line(text):

@@ -70,14 +70,16 @@ def describe(description: Description) -> str:
 
 
 def words(prompt: str) -> list[str]:
-    """Split a prompt into the vocabulary's words; an unknown word raises ValueError with the nearest known one."""
+    """Split a prompt into the vocabulary's words; ValueError for an unknown one names a near one, or what there is."""
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError('a prompt is a non-empty text such as "a red circle left of a blue square"')
     found = prompt.lower().strip().rstrip(".").replace(",", " , ").split()
     for word in found:
         if word not in WORDS:
-            near = difflib.get_close_matches(word, WORDS[1:], n=1, cutoff=0.0)[0]
-            raise ValueError(f'unknown word "{word}" in the prompt "{prompt}"; the nearest known word is "{near}"')
+            near = difflib.get_close_matches(word, WORDS[1:], n=1)
+            known = "; ".join(" ".join(kind) for kind in (SHAPES, COLORS, TEXTURES, SIZES))
+            hint = f'the nearest known word is "{near[0]}"' if near else f"this world has {known}"
+            raise ValueError(f'unknown word "{word}" in the prompt "{prompt}"; {hint}')
     if len(found) > MAX_WORDS:
         raise ValueError(f'the prompt "{prompt}" has {len(found)} words; at most {MAX_WORDS} can be read')
     return found
