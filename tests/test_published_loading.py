@@ -101,14 +101,62 @@ def test_a_pinned_checksum_is_demanded(hub):
         files.fetch(REPO, "var_d16.pth", **hub)
 
 
-def test_a_file_in_your_own_folder_comes_first_and_is_locked_too(hub):
+def test_a_file_in_your_own_folder_comes_first_by_the_repositorys_name_or_beside(hub):
+    (hub["folder"] / "var").mkdir(parents=True)
+    beside, inside = hub["folder"] / "var_d16.pth", hub["folder"] / "var" / "var_d16.pth"
+    for place, content in ((beside, b"mine"), (inside, b"another")):
+        place.write_bytes(content)
+        assert files.fetch(REPO, "var_d16.pth", **hub) == place == files.here(REPO, "var_d16.pth", hub["folder"])
+    inside.write_bytes(b"replaced")  # neither pinned nor locked: yours to change
+    assert files.fetch(REPO, "var_d16.pth", **hub) == inside
+    assert not hub["lock"].exists()
+
+
+def test_a_file_of_your_own_must_be_the_locked_or_pinned_one(hub):
+    files.fetch(REPO, "var_d16.pth", **hub)  # the hub's: locked
     hub["folder"].mkdir()
     mine = hub["folder"] / "var_d16.pth"
-    mine.write_bytes(b"mine")
+    mine.write_bytes(b"not really weights")
     assert files.fetch(REPO, "var_d16.pth", **hub) == mine
     mine.write_bytes(b"theirs")
     with pytest.raises(ValueError, match="or delete its entry in"):
         files.fetch(REPO, "var_d16.pth", **hub)
+    with pytest.raises(ValueError, match=r"pass sha256=\{\}"):
+        files.fetch(REPO, "var_d16.pth", **hub | {"sha256": {"var_d16.pth": 64 * "0"}})
+
+
+def test_a_name_that_many_repositories_share_is_looked_for_under_the_repositorys_alone(tmp_path):
+    for repo in ("timm/one", "timm/two"):
+        place = tmp_path / repo.split("/")[1] / "open_clip_model.safetensors"
+        place.parent.mkdir()
+        place.write_text(repo)
+    (tmp_path / "open_clip_model.safetensors").write_text("whose?")
+    for repo in ("timm/one", "timm/two"):
+        path = files.fetch(repo, "open_clip_model.safetensors", folder=tmp_path, lock=tmp_path / "lock.json")
+        assert path.read_text() == repo
+    assert files.here("timm/three", "open_clip_model.safetensors", tmp_path) is None
+
+
+def test_small_files_are_held_to_the_name_that_git_gives_them(hub):
+    content = b"[PAD]\n[UNK]\n"
+    name = subprocess.run(["git", "hash-object", "--stdin"], input=content, capture_output=True, check=True).stdout
+    root = hub["cache"] / "models--FoundationVision--var"
+    blob = root / "blobs" / name.decode().strip()
+    blob.write_bytes(content)
+    (root / "snapshots" / COMMIT / "vocab.txt").symlink_to(f"../../blobs/{blob.name}")
+    assert files.fetch(REPO, "vocab.txt", **hub).read_bytes() == content
+    hub["lock"].unlink()
+    blob.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=r"is not the vocab\.txt that was expected"):
+        files.fetch(REPO, "vocab.txt", **hub)
+
+
+def test_here_asks_for_the_commit_that_fetch_does(hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub["cache"]))
+    (hub["cache"] / "models--FoundationVision--var" / "refs" / "main").unlink()  # as after a download by commit
+    assert files.here(REPO, "var_d16.pth", hub["folder"]).parent.name == COMMIT
+    assert files.here(REPO, "var_d30.pth", hub["folder"]) is None
+    assert files.here(REPO, "var_d16.pth", hub["folder"], revision="main") is None
 
 
 def test_a_missing_file_offline_says_in_one_line_what_to_fetch_and_where_to_put_it(hub):
@@ -262,6 +310,28 @@ def test_loading_needs_the_memory_of_the_converted_model_only(tmp_path):
     assert 0.4 * size < grown < 0.6 * size, f"{grown:.0f} MB of anonymous memory for a file of {size:.0f} MB"
 
 
+def test_files_of_old_and_of_new_pytorch_are_read_and_others_told(tmp_path):
+    state = {"weight": torch.arange(6.0).view(2, 3)}
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    torch.save(state, tmp_path / "new.pth")
+    for name in ("old.pth", "new.pth"):
+        torch.testing.assert_close(loading.read_checkpoint(tmp_path / name)["weight"], state["weight"])
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="holds a list, not tensors by name"):
+        loading.read_checkpoint(tmp_path / "list.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "new.pth").read_bytes()[:200])
+    (tmp_path / "empty.pth").write_bytes(b"")
+    for name in ("cut.pth", "empty.pth"):
+        with pytest.raises(ValueError, match="not a PyTorch file of tensors alone: download it again"):
+            loading.read_checkpoint(tmp_path / name)
+    save_file(state, tmp_path / "cut.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:-3])
+    with pytest.raises(ValueError, match="damaged or cut short: download it again"):
+        loading.read_checkpoint(tmp_path / "cut.safetensors")
+    with pytest.raises(ValueError, match=r"damaged or no \.safetensors file .*: make it anew"):
+        text.FeatureFile(tmp_path / "cut.safetensors")
+
+
 # ---- text ----------------------------------------------------------------------------------------------------------
 
 
@@ -312,7 +382,7 @@ def test_the_command_writes_a_file_that_gives_the_features_back(encoder, tmp_pat
     assert stored.prompts == ("a red fox", "a blue cup")
     fresh = text.encode_text(["a blue cup"], encoder)["a blue cup"]
     torch.testing.assert_close(stored["a blue cup"], fresh, atol=2e-3, rtol=2e-3)
-    with pytest.raises(ValueError, match='no features of "a red foxes"; the nearest there is "a red fox"'):
+    with pytest.raises(ValueError, match="no features of 'a red foxes'; the nearest there is 'a red fox'"):
         stored["a red foxes"]
 
 

@@ -193,9 +193,10 @@ class Run:
 
     def verify(self, images: torch.Tensor) -> list[float]:
         """The verifier's scores of pictures (B, 3, H, W); a verifier may state its `flops_per_image`."""
-        flops = len(images) * getattr(self.verifier, "flops_per_image", 0)
-        with self.ledger.timed("verifier", calls=len(images), flops=flops):
-            return checked(self.verifier(images, [self.prompt] * len(images)), len(images), "the verifier")
+        with self.ledger.timed("verifier", calls=len(images)) as amounts:
+            scores = checked(self.verifier(images, [self.prompt] * len(images)), len(images), "the verifier")
+            amounts["flops"] = len(images) * getattr(self.verifier, "flops_per_image", 0)  # may depend on what it read
+        return scores
 
     def enter(self, state, parents: list[int], look: Look) -> list[int]:
         """Enter rows in the tree and return their nodes; the best finished picture ever seen stays."""

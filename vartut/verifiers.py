@@ -70,7 +70,8 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
     It is called with pictures (B, 3, H, W) in [0, 1] and a list of B prompts, or one prompt for all, and returns (B,)
     float32 scores on its device, higher for better; `.name` and `.flops_per_image` say what it is and costs.  `folder`
     holds weights that you trained.  "clip-score", "image-reward", "aesthetic" and "llava-onevision" are the paper's
-    verifiers, which read any prompt, with the authors' weights, fetched if they are not in `folder`.  Raises ValueError
+    verifiers, which read any prompt, with the authors' weights, fetched if they are not in `folder` (for LLaVA the
+    folder of the model itself, in transformers' layout); see `published/files.py` for where.  Raises ValueError
     for an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
     hub.check_name(name, (*VERIFIERS, *PUBLISHED), "verifier")
@@ -127,6 +128,8 @@ def paired(images, prompts) -> list[str]:
         low, high = images.min().item(), images.max().item()
         raise ValueError(f"a verifier reads values in [0, 1]; these go from {low:.3g} to {high:.3g}: clamp or rescale")
     prompts = [prompts] * len(images) if isinstance(prompts, str) else list(prompts)
+    if not all(isinstance(prompt, str) for prompt in prompts):
+        raise ValueError(f"prompts are texts; got {[type(prompt).__name__ for prompt in prompts][:3]}")
     if len(prompts) != len(images):
         raise ValueError(f"one prompt per picture, or one for all: got {len(images)} pictures, {len(prompts)} prompts")
     return prompts

@@ -11,6 +11,7 @@ import difflib
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -55,8 +56,7 @@ class PublishedClipScore:
 def prepared(images: Tensor, size: int, mean, std) -> Tensor:
     """Pictures (B, 3, H, W) in [0, 1] as CLIP and BLIP read them: the shorter side `size`, the middle, standardised."""
     height, width = images.shape[2:]
-    scale = size / min(height, width)
-    shape = (max(size, int(height * scale)), max(size, int(width * scale)))
+    shape = (max(size, size * height // width), max(size, size * width // height))  # the longer side rounded down
     images = F.interpolate(images.float(), shape, mode="bicubic", antialias=True).clamp(0, 1)
     top, left = round((shape[0] - size) / 2), round((shape[1] - size) / 2)
     images = images[:, :, top : top + size, left : left + size]
@@ -91,7 +91,11 @@ def load_clip_score(
     """
     source, package = clip_source(name, tag), open_clip()
     path = fetch(source["repo"], WEIGHTS, LICENCE, folder=folder)
-    model = package.create_model_and_transforms(name, str(path), **source["model"])[0]
+    try:
+        model = package.create_model_and_transforms(name, str(path), **source["model"])[0]
+    except (SafetensorError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(f"{path} is damaged or not of {name}:{tag}: fetch it again ({reason})") from error
     tokenize = package.get_tokenizer(name)
     return PublishedClipScore(
         f"{name}:{tag}", model, tokenize, source["mean"], source["std"], device() if where is None else where

@@ -1,4 +1,4 @@
-"""An ensemble by rank, as in Ma et al. (arXiv 2501.09732), whose members' scales need not agree.
+"""An ensemble by rank, as in Ma et al. (arXiv 2501.09732), for verifiers whose scales do not agree.
 
 They rank all candidates of a round by each verifier and average the ranks.  Such a score depends on who else is in the
 round, so that the same picture would score differently in another chunk or step of a search.  Here every member ranks a
@@ -6,8 +6,9 @@ picture among reference pictures of its prompt, fixed beforehand: at the referen
 of Ma et al., between them it is interpolated, beyond them it goes on with the mean slope, since a search is to leave
 the reference behind.
 
-    reference = random_search(sampler, prompt, clip, n=16, keep_images=True)   # or any pictures of the prompt
-    verifier = RankEnsemble([clip, aesthetic, reward], pictures, prompt)
+    verifier = RankEnsemble([clip, aesthetic, reward], pictures, prompt)     # pictures (N, 3, H, W) of this prompt
+
+Within the references only ranks count; far beyond them the member with the narrowest scores speaks loudest.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,15 +28,18 @@ class RankEnsemble:
         Raises ValueError for no members, fewer than two references, or a member to whom they all look the same.
         """
         paired(references, prompt)
+        members = list(members)
         if not members or len(references) < 2:
-            raise ValueError(f"an ensemble ranks among 2 references or more: got {len(references)}, members {members}")
-        self.members, self.prompt = list(members), prompt
+            raise ValueError(
+                f"an ensemble has a member and 2 references or more: got {len(members)} and {len(references)}"
+            )
+        self.members, self.prompt = members, prompt
         self.name = "ensemble of " + ", ".join(getattr(member, "name", "a verifier") for member in members)
         self.flops_per_image = sum(getattr(member, "flops_per_image", 0) for member in members)
         scores = [member(references, [prompt] * len(references)).float().cpu() for member in members]
-        self.ladders = [torch.unique(score) for score in scores]  # distinct scores, rising
+        self.ladders = [rungs(score) for score in scores]
         for member, ladder in zip(members, self.ladders):
-            if len(ladder) < 2:
+            if len(ladder) < 2 or not torch.isfinite(ladder).all():
                 name = getattr(member, "name", "a verifier")
                 raise ValueError(f"{name} gives all references the score {ladder[0]:.4g}: it cannot rank by them")
 
@@ -46,6 +50,13 @@ class RankEnsemble:
             raise ValueError(f'this ensemble has references of "{self.prompt}" alone: make another for another prompt')
         each = [rank(m(images, prompts).float().cpu(), ladder) for m, ladder in zip(self.members, self.ladders)]
         return torch.stack(each).mean(0)
+
+
+def rungs(scores: Tensor) -> Tensor:
+    """The distinct ones of scores (N,), rising; scores that agree to five digits are one, as in a search."""
+    rising = scores.sort().values
+    apart = rising.diff() > 1e-5 * scores.abs().max()
+    return rising[torch.cat([torch.tensor([True]), apart])]
 
 
 def rank(scores: Tensor, ladder: Tensor) -> Tensor:

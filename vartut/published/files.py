@@ -1,22 +1,24 @@
 """Where the published weights come from: names, the authors' repositories, licences, checksums, and what to do offline.
 
-A file is looked for in your own folder first (`folder=`, else $VARTUT_PUBLISHED, else ~/.cache/vartut/published), then
-in Hugging Face's cache, and at last downloaded by huggingface_hub, which shows progress and resumes where it broke off.
+A file is looked for in your own folder first (`folder=`, else $VARTUT_PUBLISHED, else ~/.cache/vartut/published), there
+in a folder named as the repository or, where its name is its own, beside it; then in Hugging Face's cache; and at last
+it is downloaded by huggingface_hub, which shows progress and resumes where it broke off.
 
 Each repository is asked for at a pinned commit, and two files by a pinned SHA-256.  These are taken from public code
 that used the files and recorded them; nothing was downloaded where this was written, so a pin may turn out to be wrong,
-and then `revision="main"` and `sha256={}` go without.  Every other file is held to the SHA-256 under which the hub has
-it.  The first use of a file writes its commit and checksum to a lock file (~/.cache/vartut/published.lock.json), and
-from then on that checksum is demanded.
+and then `revision="main"` and `sha256={}` go without.  Every file from the hub is held to the checksum under which the
+hub has it, and its first use writes commit and SHA-256 to a lock file (~/.cache/vartut/published.lock.json): from then
+on that SHA-256 is demanded, of your own copy too.  A file of yours that is neither pinned nor locked is taken as it is.
 """
 
+import hashlib
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError, RevisionNotFoundError
 
 from ..hub import check_name
@@ -67,6 +69,9 @@ CHECKSUMS = {  # SHA-256, as the first is in three public projects and the secon
 }
 
 
+SHARED_NAMES = ("open_clip_model.safetensors", "vocab.txt")  # of files in more than one repository
+
+
 def published(name: str) -> Published:
     """The published model of that name; raises ValueError with the nearest known name."""
     check_name(name, tuple(PUBLISHED), "published model")
@@ -76,6 +81,19 @@ def published(name: str) -> Published:
 def own_folder(folder: str | Path | None = None) -> Path:
     """Where files that you downloaded yourself are looked for."""
     return Path(folder or os.environ.get("VARTUT_PUBLISHED") or vartut_cache() / "published")
+
+
+def own_places(repo: str, file: str, folder: str | Path | None = None) -> list[Path]:
+    """Where in your own folder a file is looked for.  Names that many repositories have need the repository's."""
+    own, name = own_folder(folder), repo.rpartition("/")[2]
+    return [own / name / file] if file in SHARED_NAMES else [own / name / file, own / file]
+
+
+def here(repo: str, file: str, folder: str | Path | None = None, revision: str | None = None) -> Path | None:
+    """The path of a file if it is on this machine, at the commit that `fetch` would ask for; else None."""
+    found = [path for path in own_places(repo, file, folder) if path.is_file()]
+    cached = try_to_load_from_cache(repo, file, revision=revision or REVISIONS.get(repo))
+    return found[0] if found else Path(cached) if isinstance(cached, str) else None
 
 
 def vartut_cache() -> Path:
@@ -102,18 +120,24 @@ def fetch(
     """
     lock = Path(lock) if lock else vartut_cache() / "published.lock.json"
     locked = read_lock(lock).get(repo, {}).get("revision")
-    own = own_folder(folder) / file
+    places = own_places(repo, file, folder)
     asked = revision or REVISIONS.get(repo) or locked or "main"
-    if own.is_file():
-        path, commit = own, locked
+    if found := [place for place in places if place.is_file()]:
+        path, commit = found[0], None
     else:
         try:
             path = Path(hf_hub_download(repo, file, revision=asked, cache_dir=cache))
         except (OSError, HTTPError) as error:
-            raise FileNotFoundError(unavailable(repo, file, licence, asked, own.parent, error)) from error
+            raise FileNotFoundError(unavailable(repo, file, licence, asked, places[0].parent, error)) from error
         commit = path.parent.name  # .../snapshots/<commit>/<file>
     verify(path, repo, file, commit, lock, sha256.get(file))
     return path
+
+
+def download(repo: str) -> str:
+    """The command that fetches a repository's configuration, vocabulary and safetensors weights, as pinned."""
+    kinds = " ".join(f'--include "*.{kind}"' for kind in ("json", "txt", "model", "safetensors"))
+    return f"hf download {repo} --revision {REVISIONS[repo]} {kinds}"
 
 
 def unavailable(repo: str, file: str, licence: str, revision: str, folder: Path, error: Exception) -> str:
@@ -142,9 +166,10 @@ def read_lock(lock: Path) -> dict:
 
 
 def verify(path: Path, repo: str, file: str, commit: str | None, lock: Path, pinned: str | None = None) -> None:
-    """Raise ValueError unless the file has the pinned, the locked, or else the hub's own SHA-256; then lock it.
+    """Raise ValueError unless the file has the pinned, the locked, or else the hub's own checksum; then lock it.
 
-    A file that was verified before and has not been touched since is not read again.
+    `commit` is None for a file of your own.  A file that was verified before and has not been touched since is not read
+    again.
     """
     locks = read_lock(lock)
     entry = locks.get(repo, {}).get("files", {}).get(file, {})
@@ -152,9 +177,13 @@ def verify(path: Path, repo: str, file: str, commit: str | None, lock: Path, pin
     wanted = pinned or entry.get("sha256")
     if wanted is None and re.fullmatch("[0-9a-f]{64}", path.resolve().name):
         wanted = path.resolve().name  # the hub files large blobs under their SHA-256
+    if wanted is None and commit is None:
+        return
     if entry.get("place") == place and entry.get("bytes") == path.stat().st_size and entry.get("sha256") == wanted:
         return
     found = checksum(path)
+    if wanted is None and re.fullmatch("[0-9a-f]{40}", path.resolve().name):  # and small ones as git does
+        wanted = found if git_hash(path) == path.resolve().name else f"of {path.resolve().name}"
     if wanted is not None and found != wanted:
         remedy = "pass sha256={} if it is what you want" if pinned else f"delete its entry in {lock} if it was replaced"
         raise ValueError(
@@ -168,3 +197,9 @@ def verify(path: Path, repo: str, file: str, commit: str | None, lock: Path, pin
     partial = lock.with_suffix(".partial")
     partial.write_text(json.dumps(locks, indent=1) + "\n")
     os.replace(partial, lock)
+
+
+def git_hash(path: Path) -> str:
+    """The name that git gives a file's content."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -45,7 +45,7 @@ class Head(nn.Module):
 
 
 class RewardModel(nn.Module):
-    """BLIP with a head; the defaults are the published sizes, 447 M parameters."""
+    """BLIP with a head; the defaults are the published sizes, 446 M parameters."""
 
     def __init__(
         self, image=224, patch=16, width=1024, depth=24, heads=16,

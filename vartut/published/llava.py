@@ -5,8 +5,8 @@ VQAScore (Lin et al. 2024, arXiv 2404.01291) is the probability of the answer "Y
     Does this figure show "{prompt}"? Please answer yes or no.
 
 Here it is given as log-odds, log p / (1 - p): the same order, but two pictures at p = .99999 still differ, which a
-search needs.  `torch.sigmoid` gives p back.  How the paper (arXiv 2510.16751) asked could not be found; it is said to
-report 500 ms a picture and 15.3 GB.  The model is transformers' own; it reads pictures of any shape in up to ten tiles.
+search needs.  `torch.sigmoid` gives p back.  How the paper (arXiv 2510.16751) asked could not be found; a summary
+says 500 ms a picture and 15.3 GB.  The model is transformers' own; it reads a picture whole and in tiles.
 
     verifier = load_llava()
     verifier(images, "three red foxes in the snow")
@@ -16,12 +16,13 @@ import re
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..device import device, half_dtype
 from ..torchvision_repair import repair
 from ..verifiers import paired
-from .files import REVISIONS
+from .files import REVISIONS, download
+from .loading import whole_model
 
 REPO, LICENCE = "llava-hf/llava-onevision-qwen2-7b-ov-hf", "Apache-2.0"
 QUESTION = 'Does this figure show "{prompt}"? Please answer yes or no.'
@@ -40,12 +41,17 @@ class VQAScore:
         self.name, self.question, self.answer = name, question, ids[0]
         self.model, self.processor = model.eval().requires_grad_(False), processor
         self.where = model.device
+        self.flops_per_image = 0  # of the last question: it depends on the picture's shape and the prompt's length
 
     @torch.no_grad()
     def __call__(self, images: Tensor, prompts) -> Tensor:
         """Log-odds (B,) of the answer for pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
         prompts = paired(images, prompts)
-        scores = [self.ask(image, self.question.format(prompt=prompt)) for image, prompt in zip(images, prompts)]
+        for mark in self.processor.tokenizer.all_special_tokens:
+            if any(mark in prompt for prompt in prompts):
+                raise ValueError(f'"{mark}" in a prompt is a mark of the model\'s own and no text: leave it away')
+        questions = [self.question.replace("{prompt}", prompt) for prompt in prompts]
+        scores = [self.ask(image, question) for image, question in zip(images, questions)]
         return torch.stack(scores) if scores else torch.zeros(0, device=self.where)
 
     def ask(self, image: Tensor, question: str) -> Tensor:
@@ -54,10 +60,28 @@ class VQAScore:
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         pixels = (image.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
         inputs = self.processor(images=[pixels], text=[text], return_tensors="pt").to(self.where, self.model.dtype)
+        self.flops_per_image = answer_flops(self.model, inputs["pixel_values"].shape[1], inputs["input_ids"].shape[1])
         logits = self.model(**inputs, logits_to_keep=1).logits[0, -1].float()  # (V,)
         others = logits.clone()
         others[self.answer] = -torch.inf
         return logits[self.answer] - others.logsumexp(0)
+
+
+def answer_flops(model, tiles: int, tokens: int) -> int:
+    """Multiplications and additions of one answer: `tiles` seen, `tokens` read, one written; matrix products only."""
+    inner, vision = model.model, model.config.vision_config
+    patches = (vision.image_size // vision.patch_size) ** 2
+
+    def products(module, rows: int) -> int:
+        return rows * sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
+
+    seen = products(inner.vision_tower, patches) + patches * 3 * vision.patch_size**2 * vision.hidden_size
+    seen += vision.num_hidden_layers * 2 * patches**2 * vision.hidden_size
+    seen += products(inner.multi_modal_projector, patches)
+    text = model.config.text_config
+    width = text.num_attention_heads * getattr(text, "head_dim", text.hidden_size // text.num_attention_heads)
+    read = products(inner.language_model, tokens) + text.num_hidden_layers * 2 * tokens**2 * width
+    return 2 * (tiles * seen + read + model.lm_head.weight.numel())
 
 
 def load_llava(
@@ -66,24 +90,23 @@ def load_llava(
     """LLaVA-OneVision from its repository (16 GB) or a folder in the same layout, on `where`.
 
     `dtype` None is bfloat16, or float16 on a GPU that has none.  `revision` is a commit (None: the pinned one).  Raises
-    FileNotFoundError where there are no weights.  Nobody has run this with the published weights yet.
+    FileNotFoundError where there are no weights, ValueError for damaged or incomplete ones.  Nobody has run this with
+    the published weights yet.
     """
     repair()
     from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor  # slow to import
 
     where = device() if where is None else torch.device(where)
-    pinned = {"revision": revision or REVISIONS.get(str(path))}
+    revision = revision or REVISIONS.get(str(path))
     missing = FileNotFoundError(
-        f"no LLaVA-OneVision at {path}: fetch it with `hf download {REPO}` (16 GB, licence {LICENCE}), "
+        f"no LLaVA-OneVision at {path}: fetch it with `{download(REPO)}` (16 GB, licence {LICENCE}), "
         "or name a folder that holds it"
     )
     if not Path(path).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):  # nor the name of a repository
         raise missing
     try:
-        processor = LlavaOnevisionProcessor.from_pretrained(path, **pinned)
-        model = LlavaOnevisionForConditionalGeneration.from_pretrained(
-            path, dtype=dtype or half_dtype(where), use_safetensors=True, **pinned
-        )
+        processor = LlavaOnevisionProcessor.from_pretrained(path, revision=revision)
+        model = whole_model(LlavaOnevisionForConditionalGeneration, path, revision, dtype or half_dtype(where))
     except OSError as error:
         raise missing from error
     return VQAScore("llava-onevision", model.to(where), processor)

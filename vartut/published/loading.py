@@ -5,9 +5,12 @@ model (on a GPU: one tensor) and never the float32 original.
 """
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..device import half_dtype
@@ -57,17 +60,38 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> dict[str, Tenso
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged or cut short: download it again ({error})") from error
+    try:  # files from before PyTorch 1.6 are no archives, and cannot be mapped
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = (str(error).splitlines() or ["cut short"])[0]
         raise ValueError(f"{path} is not a PyTorch file of tensors alone: download it again ({reason})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}, not tensors by name: it is another file")
     if key is not None and isinstance(state.get(key), dict):
         state = state[key]
     return state
+
+
+def whole_model(kind, path, revision: str | None, dtype: torch.dtype):
+    """A model of a class of transformers from a repository or folder, every tensor of it from the file.
+
+    transformers itself fills what is missing with random numbers.  Raises ValueError where that would happen or a file
+    is damaged, OSError where there are no weights.
+    """
+    options = {"revision": revision, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    try:
+        model, told = kind.from_pretrained(path, **options)
+    except (SafetensorError, RuntimeError) as error:  # the latter: in another shape
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(f"the weights at {path} are damaged or of another model ({reason}): fetch them") from error
+    if told["missing_keys"]:
+        count, first = len(told["missing_keys"]), sorted(told["missing_keys"])[0]
+        raise ValueError(f"the weights at {path} lack {count} tensors of {kind.__name__}, the first being {first!r}")
+    return model
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], dtype: torch.dtype, device: str | torch.device) -> nn.Module:

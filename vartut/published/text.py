@@ -15,12 +15,13 @@ import shlex
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..torchvision_repair import repair
-from .files import REVISIONS, TEXT_LICENCE, TEXT_REPO
+from .files import REVISIONS, TEXT_LICENCE, TEXT_REPO, download
+from .loading import whole_model
 
 MAX_TOKENS = 512  # longer prompts are cut, as in the authors' code
 
@@ -35,9 +36,10 @@ def encode_text(
     """The features of each distinct prompt: float32 tensors (tokens, channels) on the CPU, the end mark included.
 
     `encoder` is a repository of Hugging Face or a folder with tokenizer, configuration and safetensors weights,
-    `revision` a commit of the repository (None: the pinned one of flan-t5-xl, else "main").  It is
-    loaded, used and freed again: it need not be in memory beside Infinity.  `dtype` None means float16 on a GPU, as in
-    the authors' code, and bfloat16 on the CPU.  Raises FileNotFoundError if the encoder is not to be had.
+    `revision` a commit of the repository (None: the pinned one of flan-t5-xl, else "main").  It is loaded, used and
+    freed again: it need not be in memory beside Infinity.  `dtype` None means float16 on a GPU, as in the authors'
+    code, and bfloat16 on the CPU.  Raises FileNotFoundError if the encoder is not to be had, ValueError for weights
+    that are damaged or not all there.
     """
     repair()
     from transformers import AutoTokenizer, T5EncoderModel  # slow to import, and needed here only
@@ -47,10 +49,10 @@ def encode_text(
     revision = revision or REVISIONS.get(str(encoder))
     try:
         tokenizer = AutoTokenizer.from_pretrained(encoder, revision=revision)
-        model = T5EncoderModel.from_pretrained(encoder, revision=revision, dtype=dtype, use_safetensors=True)
+        model = whole_model(T5EncoderModel, encoder, revision, dtype)
     except OSError as error:
         raise FileNotFoundError(
-            f"the text encoder {encoder} is not on this machine: fetch it with `hf download {TEXT_REPO}` "
+            f"the text encoder {encoder} is not on this machine: fetch it with `{download(TEXT_REPO)}` "
             f"(11 GB, licence {TEXT_LICENCE}), name a folder that holds it, or use a file of precomputed features"
         ) from error
     model = model.to(where).eval()
@@ -87,8 +89,11 @@ class FeatureFile:
             raise FileNotFoundError(
                 f"no text features at {path}: make them with `python -m vartut.published.text --out {path} PROMPT ...`"
             )
-        with safe_open(self.path, "pt") as file:
-            metadata = file.metadata() or {}
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged or no .safetensors file ({error}): make it anew") from error
         if "prompts" not in metadata:
             raise ValueError(f"{path} holds tensors, but not text features: it names no prompts")
         self.prompts, self.encoder = tuple(json.loads(metadata["prompts"])), metadata["encoder"]
@@ -97,9 +102,9 @@ class FeatureFile:
         """The features (tokens, channels) of one prompt, float32.  Raises ValueError naming the nearest prompt."""
         if prompt not in self.prompts:
             near = difflib.get_close_matches(prompt, self.prompts, n=1, cutoff=0.0)
-            hint = f'; the nearest there is "{near[0]}"' if near else ""
+            hint = f"; the nearest there is {near[0]!r}" if near else ""
             command = f"python -m vartut.published.text --out {self.path} {shlex.quote(prompt)}"
-            raise ValueError(f'{self.path} has no features of "{prompt}"{hint}; add them with `{command}`')
+            raise ValueError(f"{self.path} has no features of {prompt!r}{hint}; add them with `{command}`")
         with safe_open(self.path, "pt") as file:
             return file.get_tensor(str(self.prompts.index(prompt))).float()
 
