@@ -35,6 +35,7 @@ from vartut.published.loading import SIZES, precision
 from vartut.published.sampler import SETTINGS, ClassSampler, TextSampler, held_bytes
 
 TEXT = 20  # features of the random prompt
+LENGTHS = (4, 10, 20, 40, 80)  # of the prompts for float16
 BEAMS = ((2, 2), (15, 3), (15, None))  # children a step (width x candidates) and scales branched at (None: all)
 PROMPTS = {"var-d16": "207", "infinity-125m": "random features"}
 
@@ -170,19 +171,22 @@ def speed(name: str, batches: list[int], beams: int, where: torch.device, seed: 
 
 @torch.no_grad()
 def half_precision(where: torch.device, seed: int, scales: int, note) -> None:
-    """Infinity-125M in float16 beside float32, the bits forced: the largest value of any linear layer, and errors."""
+    """Infinity-125M in float16 beside float32, the bits forced: the largest value of any linear layer, and errors.
+
+    The prompts are random features of several lengths.
+    """
     name = "infinity-125m"
     for factor in (1, 2, 4, 8):
         torch.manual_seed(seed)
         tokenizer, whole = SIZES[name]()
         whole = trained_like(whole, factor).to(where).eval()
         half, tokenizer = copy.deepcopy(whole).half(), tokenizer.to(where).eval()
-        features, largest = {"x": torch.randn(TEXT, whole.text_channels)}, [0.0]
+        features, largest = {str(n): torch.randn(n, whole.text_channels) for n in LENGTHS}, [0.0]
         for layer in half.modules():
             if isinstance(layer, nn.Linear):
                 layer.register_forward_hook(lambda _, __, y, seen=largest: seen.append(y.abs().max().item()))
         paired = [TextSampler(tokenizer, model, features, guidance=4, temperature=0.5) for model in (whole, half)]
-        states, error, logits_size, finite = [s.begin("x", seed) for s in paired], 0.0, 0.0, True
+        states, error, logits_size, finite = [s.begin(list(features), seed) for s in paired], 0.0, 0.0, True
         for _ in range(scales):
             grown = [s.expand(state) for s, state in zip(paired, states)]
             logits = [state.cells[0].parent.result.logits for state in grown]
@@ -191,9 +195,10 @@ def half_precision(where: torch.device, seed: int, scales: int, note) -> None:
             logits_size = max(logits_size, logits[0].abs().max().item())
             states = [grown[0], forced(grown[1], grown[0])]
         what = f"float16, matrices times {factor}, {scales} scales"
-        note(name, f"{what}: largest output of a linear layer", max(largest), "", n=1)
-        note(name, f"{what}: largest difference of a logit from float32", error, f"of {logits_size:.1f}", n=1)
-        note(name, f"{what}: all logits finite", int(finite), "1 is yes", n=1)
+        many = {"batch": len(LENGTHS), "n": len(LENGTHS)}
+        note(name, f"{what}: largest output of a linear layer", max(largest), "", **many)
+        note(name, f"{what}: largest difference of a logit from float32", error, f"of {logits_size:.1f}", **many)
+        note(name, f"{what}: all logits finite", int(finite), "1 is yes", **many)
 
 
 def forced(state, like):
@@ -203,7 +208,7 @@ def forced(state, like):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(PROMPTS), choices=list(PROMPTS))
+    parser.add_argument("--models", nargs="*", default=list(PROMPTS), choices=list(PROMPTS))
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
     parser.add_argument("--beams", type=int, default=len(BEAMS), help="how many of the beams to run, from the smallest")
     parser.add_argument("--half-scales", type=int, default=7, help="scales of the check of float16; 0: leave it out")
