@@ -178,10 +178,10 @@ def test_no_permission_says_to_choose_another_place(refused, data, monkeypatch):
 
 
 def test_a_checkpoint_that_cannot_be_written(vartut_says, data):
-    Path("here/checkpoint.partial").mkdir(parents=True)
+    Path("here/tokenizer.checkpoint.partial").mkdir(parents=True)
     words = ["train", "tokenizer", "--steps", "1", "--batch", "1", "--folder", "here"]
     code, _, error = vartut_says(*words)
-    assert (code, error) == (2, "vartut: here/checkpoint.partial cannot be written: choose another place for it\n")
+    assert (code, error) == (2, "vartut: here/tokenizer.checkpoint.partial cannot be written: choose another place for it\n")
 
 
 def test_a_picture_is_not_written_over_a_folder(refused, data):
@@ -401,13 +401,13 @@ def test_train_writes_weights_log_and_provenance(vartut_says, data, quick):
     assert code == 0
     assert out.splitlines()[-1] == f"weights: {Path('runs/tokenizer/tokenizer.safetensors')}"
     folder = Path("runs/tokenizer")
-    names = {"checkpoint.safetensors", "log.jsonl", "tokenizer.safetensors", "tokenizer.json"}
+    names = {"tokenizer.checkpoint.safetensors", "tokenizer.log.jsonl", "tokenizer.safetensors", "tokenizer.json"}
     assert {path.name for path in folder.iterdir()} == names
     origin = hub.read_provenance("tokenizer", folder)
     assert (origin["steps"], origin["batch"], origin["seeds"], origin["warm_start"]) == (3, 2, [0], None)
     assert origin["metrics"] == {"loss": 1.5}
     trained = vartut.load_tokenizer("tokenizer", folder)
-    checkpoint = load_file(folder / "checkpoint.safetensors")
+    checkpoint = load_file(folder / "tokenizer.checkpoint.safetensors")
     assert torch.equal(trained.encoder[1].weight, checkpoint["model.encoder.1.weight"].half().float())
     assert (data / "weights" / "tokenizer.safetensors").read_bytes() == before, "the shipped ones are left alone"
 

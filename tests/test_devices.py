@@ -228,7 +228,8 @@ def test_a_training_runs_on_a_gpu_and_resumes_on_the_cpu(kind, tmp_path, monkeyp
         folder = tmp_path / where.type
         with fake_gpu() if where == GPU else contextlib.nullcontext():
             train(recipe(kind, where), 3, folder, save_minutes=0, log=lambda _: None)
-        losses[where.type] = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+        [log] = folder.glob("*.log.jsonl")
+        losses[where.type] = [json.loads(line)["loss"] for line in log.read_text().splitlines()]
     assert losses["cuda"] == pytest.approx(losses["cpu"], abs=2e-3)
     again = train(recipe(kind, torch.device("cpu")), 3, tmp_path / "cuda", log=lambda _: None)
     assert again, "the checkpoint of a GPU is one of the CPU too"

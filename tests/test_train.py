@@ -41,6 +41,9 @@ def killed_at(recipe, step):
     return recipe
 
 
+CHECKPOINT, PARTIAL = "tokenizer-bits.checkpoint.safetensors", "tokenizer-bits.checkpoint.partial"
+
+
 def quietly(_):
     """No log."""
 
@@ -51,7 +54,7 @@ def test_a_killed_run_resumes_exactly(kind, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(killed_at(recipe_of(kind), 6), 12, tmp_path / "killed", save_minutes=0, log=quietly)
     train(recipe_of(kind), 12, tmp_path / "killed", log=quietly)
-    whole, resumed = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "killed"))
+    whole, resumed = (load_file(next((tmp_path / name).glob("*.safetensors"))) for name in ("whole", "killed"))
     assert set(whole) == set(resumed)
     assert any("optimizer.0" in name for name in whole)
     for name in whole:
@@ -62,17 +65,17 @@ def test_a_kill_between_checkpoints_repeats_the_lost_steps(tmp_path):
     train(recipe_of("bits"), 8, tmp_path / "whole", log=quietly)
     with pytest.raises(KeyboardInterrupt):  # nothing was saved yet
         train(killed_at(recipe_of("bits"), 3), 8, tmp_path / "killed", save_minutes=100, log=quietly)
-    assert not (tmp_path / "killed" / "checkpoint.safetensors").exists()
+    assert not (tmp_path / "killed" / CHECKPOINT).exists()
     train(recipe_of("bits"), 8, tmp_path / "killed", log=quietly)
-    whole, resumed = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "killed"))
+    whole, resumed = (load_file(tmp_path / name / CHECKPOINT) for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_a_half_written_checkpoint_leaves_the_old_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(killed_at(recipe_of("bits"), 4), 8, tmp_path, save_minutes=0, log=quietly)
-    saved = (tmp_path / "checkpoint.safetensors").read_bytes()
-    (tmp_path / "checkpoint.partial").write_bytes(saved[: len(saved) // 2])  # killed while it wrote the next one
+    saved = (tmp_path / CHECKPOINT).read_bytes()
+    (tmp_path / PARTIAL).write_bytes(saved[: len(saved) // 2])  # killed while it wrote the next one
     seen, recipe = [], recipe_of("bits")
     loss = recipe.loss
     recipe.loss = lambda step: seen.append(step) or loss(step)
@@ -82,22 +85,31 @@ def test_a_half_written_checkpoint_leaves_the_old_one(tmp_path):
 
 def test_a_finished_run_is_not_run_again(tmp_path):
     train(recipe_of("bits"), 3, tmp_path, log=quietly)
-    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    before = (tmp_path / CHECKPOINT).read_bytes()
     train(killed_at(recipe_of("bits"), 0), 3, tmp_path, log=quietly)
-    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     train(recipe_of("bits"), 2, tmp_path, log=quietly)
-    for kind, steps, seed, what in (("codebook", 2, 0, "recipe"), ("bits", 3, 0, "steps"), ("bits", 2, 1, "seed")):
+    for steps, seed, what in ((3, 0, "steps"), (2, 1, "seed")):
         with pytest.raises(ValueError, match=rf"of another run \({what}.*--folder") as caught:
-            train(recipe_of(kind), steps, tmp_path, seed, log=quietly)
+            train(recipe_of("bits"), steps, tmp_path, seed, log=quietly)
         assert "\n" not in str(caught.value)
+
+
+def test_runs_of_several_recipes_share_a_folder(tmp_path):
+    for kind in ("codebook", "bits", "transformer"):
+        train(recipe_of(kind), 2, tmp_path, log=quietly)
+    names = ("tokenizer", "tokenizer-bits", "transformer")
+    assert {p.name for p in tmp_path.iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("checkpoint.safetensors", "log.jsonl")
+    }
 
 
 def test_a_damaged_checkpoint_is_refused_in_a_line(tmp_path):
     train(recipe_of("bits"), 2, tmp_path, log=quietly)
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / CHECKPOINT
     for damaged in (path.read_bytes()[:5000], b"", b"x" * 100):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match="is damaged: remove it") as caught:
@@ -141,7 +153,7 @@ def test_training_learns_and_logs(tmp_path):
     recipe, lines = recipe_of("transformer"), []
     recipe.optimizers[1].param_groups[0]["lr"] = 0.05
     train(recipe, 40, tmp_path, log=lines.append)
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "transformer.log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [0, 39]
     assert set(rows[0]) == {"step", "loss", *(f"scale{k}" for k in range(6))}
     assert rows[-1]["loss"] < rows[0]["loss"] - 0.2

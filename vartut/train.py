@@ -28,14 +28,14 @@ def learning_rate(step: int, steps: int) -> float:
 def train(recipe, steps: int, folder: Path, seed: int = 0, save_minutes: float = 3.0, log=print) -> dict:
     """Run `recipe` for `steps` steps, resuming from `folder` where a checkpoint lies; returns the final metrics.
 
-    Writes `folder/checkpoint.safetensors` every `save_minutes` and `folder/log.jsonl` every 50 steps.  Raises
-    ValueError where the checkpoint belongs to another recipe, seed or number of steps.
+    Writes `<recipe>.checkpoint.safetensors` every `save_minutes` and `<recipe>.log.jsonl` every 50 steps, so that runs
+    of several recipes can share a folder.  Raises ValueError for a checkpoint of another seed or number of steps.
     """
     if steps < 1:
         raise ValueError(f"steps={steps}: a run takes at least one step")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint = folder / f"{recipe.name}.checkpoint.safetensors"
     identity = {"recipe": recipe.name, "seed": str(seed), "steps": str(steps)}
     start, minutes = load_checkpoint(checkpoint, recipe, identity) if checkpoint.exists() else (0, 0.0)
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in recipe.optimizers]
@@ -56,7 +56,7 @@ def train(recipe, steps: int, folder: Path, seed: int = 0, save_minutes: float =
         if step % 50 == 0 or step == steps - 1:
             row = {"step": step, "loss": round(loss.item(), 4)} | {k: round(v.item(), 4) for k, v in metrics.items()}
             bar.set_postfix(loss=row["loss"])
-            with open(folder / "log.jsonl", "a") as file:
+            with open(folder / f"{recipe.name}.log.jsonl", "a") as file:
                 file.write(json.dumps(row) + "\n")
         now = time.perf_counter()
         if now - saved > 60 * save_minutes or step == steps - 1:
