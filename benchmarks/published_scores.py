@@ -1,55 +1,138 @@
 """Scores of the pictures that published_pictures.py painted, by a verifier that no search behind them has seen.
 
-    python benchmarks/published_scores.py runs/drawbench --verifier image-reward \
+    python benchmarks/published_scores.py runs/drawbench-13 --verifier image-reward \
         --what "DrawBench, ImageReward at 13 NFE"
+    python benchmarks/published_scores.py runs/drawbench-1365 --verifier image-reward --climbed \
+        --what "DrawBench, ImageReward at 1365 NFE"
+    python benchmarks/published_scores.py runs/geneval --what "GenEval, overall, baseline" --value 0.68 \
+        --by "geneval evaluate_images.py"
+    python benchmarks/published_scores.py runs/geneval-beam --verifier clip-score
 
-Prints the mean over prompts with its 95 % interval, and writes a row to data/results/published_scores.csv, from which
-notebook 11 fills its table.  Pictures found with the same verifier are refused: what a search climbed does not measure
-it, unless `--climbed` says that this is meant, as in the paper's figure of ImageReward against NFE.
+The first two print the mean over prompts with its 95 % interval and write a row to data/results/published_scores.csv,
+from which notebook 11 fills its table.  Pictures found with the same verifier are refused: what a search climbed does
+not measure it, unless `--climbed` says that this is meant, as in the paper's figure of ImageReward against NFE.  The
+third enters what a benchmark's own program computed.  Without `--what` a score is printed and enters no table.
 """
 
 import argparse
 import csv
-import json
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from published_pictures import load_any
+from published_pictures import COLUMNS as COST_COLUMNS
+from published_pictures import canonical, load_any, read_prompts, read_settings
 
 from vartut import hub
 from vartut.device import device
 from vartut.paths import data_folder
 
 COLUMNS = ("what", "ours", "low", "high", "prompts", "pictures", "verifier", "searched_with", "device", "commit")
+CATEGORIES = ("color", "shape", "texture", "spatial", "numeracy", "complex")  # of T2I-CompBench++ in the paper
 
 
-def pictures(folder: Path) -> list[tuple[str, Path]]:
-    """(prompt, path) of every picture, in GenEval's layout; raises FileNotFoundError if there is none."""
+# ---- what the paper claims -----------------------------------------------------------------------------------------
+
+
+def claims() -> list[tuple[str, float, str]]:
+    """The rows of notebook 11's table, Infinity-2B's claims: (what, the paper's value, how the claim was read)."""
+
+    def table(name: str) -> list[dict]:
+        return list(csv.DictReader((data_folder() / "paper" / name).read_text(encoding="utf-8").splitlines()))
+
     found = []
-    for metadata in sorted(folder.glob("*/metadata.jsonl")):
-        prompt = json.loads(metadata.read_text())["prompt"]
-        found += [(prompt, path) for path in sorted((metadata.parent / "samples").glob("*.png"))]
+    for row in table("geneval.csv"):
+        page = row["source"].startswith("project page")
+        if row["model"] == "Infinity-2B" and page and row["method"] in ("baseline", "beam search"):
+            found.append((f"GenEval, overall, {row['method']}", float(row["overall"]), row["confidence"]))
+    for row in table("fig1_imagereward_vs_nfe.csv"):
+        if row["model"] == "Infinity-2B":
+            what = f"DrawBench, ImageReward at {row['nfe']} NFE"
+            found.append((what, float(row["imagereward"]), row["confidence"].split("+")[0]))
+    for row in table("t2i_compbench_pp.csv"):
+        if row["row"] == "paper" and row["model"] == "Infinity-2B":
+            for category in CATEGORIES:
+                what = f"T2I-CompBench++, {category}, {row['method']}"
+                found.append((what, float(row[category]), row["confidence"]))
+    return found
+
+
+def check_claim(args, settings: dict, costs: list[dict]) -> None:
+    """Raise ValueError unless --what is a row of the table, and these pictures and this score are of its kind."""
+    hub.check_name(args.what, tuple(what for what, _, _ in claims()), "row of the table")
+    if settings["model"] != "infinity-2b":
+        raise ValueError(f"the table is of infinity-2b, these pictures are {settings['model']}'s: leave --what away")
+    for end, search in (("baseline", "none"), ("beam search", "beam")):
+        if args.what.endswith(end) and settings["search"] != search:
+            raise ValueError(f'"{args.what}" wants --search {search}, these are of --search {settings["search"]}')
+    if args.what.startswith("DrawBench"):
+        wanted = args.what.split()[-2]
+        if others := sorted({row["paper_nfe"] for row in costs} - {wanted}):
+            raise ValueError(f'"{args.what}" wants pictures of {wanted} paper_nfe in costs.csv; these cost {others[0]}')
+        if args.value is None and canonical(args.verifier or "image-reward") != "image-reward":
+            raise ValueError(f'"{args.what}" is scored by image-reward, not by {args.verifier}: leave --what away')
+    elif args.value is None:
+        raise ValueError(f'"{args.what}" is scored by its benchmark\'s own program: enter it with --value and --by')
+    elif not 0 <= args.value <= 1:
+        raise ValueError(f'"{args.what}" lies between 0 and 1; got {args.value}')
+
+
+# ---- the pictures --------------------------------------------------------------------------------------------------
+
+
+def pictures(folder: Path, settings: dict) -> list[tuple[int, int, str, Path]]:
+    """(number of the prompt, number of its picture, prompt, path) of every picture, in the layout of `settings`.
+
+    Raises FileNotFoundError if there is none, ValueError for metadata without a prompt or a name of another form.
+    """
+    found = []
+    if settings["layout"] == "compbench":
+        for path in sorted((folder / "samples").glob("*.png")):
+            prompt, _, number = path.stem.rpartition("_")
+            if not prompt or not number.isdecimal():
+                raise ValueError(f"{path} is not named PROMPT_000000.png: move it away")
+            found.append((*divmod(int(number), settings["n"]), prompt, path))
+    else:
+        for metadata in sorted(folder.glob("*/metadata.jsonl")):
+            for path in sorted((metadata.parent / "samples").glob("*.png")):
+                if not (metadata.parent.name.isdecimal() and path.stem.isdecimal()):
+                    raise ValueError(f"{path} is not named 00000/samples/0000.png: move it away")
+                prompt = read_prompts(metadata)[0]["prompt"]
+                found.append((int(metadata.parent.name), int(path.stem), prompt, path))
     if not found:
         raise FileNotFoundError(f"no pictures in {folder}: paint them with benchmarks/published_pictures.py")
     return found
 
 
-def searched_with(folder: Path) -> str:
-    """The verifiers that found these pictures, from costs.csv; "" for pictures painted without search."""
-    rows = list(csv.DictReader((folder / "costs.csv").read_text().splitlines()))
-    return " ".join(sorted({row["verifier"] for row in rows} - {""}))
+def read_costs(folder: Path, found: list[tuple[int, int, str, Path]]) -> list[dict]:
+    """The row of costs.csv of each picture; raises FileNotFoundError or ValueError where there is none."""
+    path = folder / "costs.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}, which says what found these pictures: paint them into another --out")
+    reader = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    if tuple(reader.fieldnames or ()) != COST_COLUMNS:
+        raise ValueError(f"{path} has the columns {reader.fieldnames}, not {list(COST_COLUMNS)}: it is damaged")
+    rows = {}
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"{path}, line {reader.line_num}: {len(COST_COLUMNS)} values are wanted")
+        rows[row["prompt"], row["picture"]] = row  # a picture that was interrupted has two, and the last counts
+    for i, j, _, picture in found:
+        if (str(i), str(j)) not in rows:
+            raise ValueError(f"{picture} has no row in {path}: delete it, and paint it with the command of the others")
+    return [rows[str(i), str(j)] for i, j, _, _ in found]
 
 
-def score(found: list[tuple[str, Path]], verifier) -> dict[str, float]:
+def score(found: list[tuple[int, int, str, Path]], verifier) -> list[float]:
     """The mean score of each prompt's pictures."""
     scores = {}
-    for prompt, path in found:
+    for i, _, prompt, path in found:
         pixels = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)[None] / 255
-        scores.setdefault(prompt, []).append(float(verifier(pixels, [prompt])[0]))
-    return {prompt: sum(values) / len(values) for prompt, values in scores.items()}
+        scores.setdefault(i, []).append(float(verifier(pixels, [prompt])[0]))
+    return [sum(values) / len(values) for values in scores.values()]
 
 
 def interval(means: list[float], draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
@@ -60,29 +143,65 @@ def interval(means: list[float], draws: int = 10_000, seed: int = 0) -> tuple[fl
     return float(low), float(high)
 
 
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+def check_options(args) -> None:
+    """Raise ValueError for options that contradict each other."""
+    if (args.value is None) != (args.by is None) or (args.by is not None and not args.by.strip()):
+        raise ValueError("--value and --by go together: a score, and the program that computed it")
+    if args.value is None:
+        return
+    if args.what is None or args.verifier is not None or args.climbed:
+        raise ValueError("--value enters a score computed elsewhere: say --what it is, without --verifier or --climbed")
+    if not math.isfinite(args.value):
+        raise ValueError(f"--value is a number; got {args.value}")
+
+
+def check_table(path: Path) -> None:
+    """Make the folder of the table; raise ValueError if the file there is another table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.read_text(encoding="utf-8").split("\n", 1)[0].strip() != ",".join(COLUMNS):
+        raise ValueError(f"{path} is another table, its columns are not {','.join(COLUMNS)}: name another --table")
+
+
 def run(args) -> dict:
-    """Score a folder and write its row."""
-    found, behind = pictures(args.folder), searched_with(args.folder)
-    if args.verifier in behind.split() and not args.climbed:
-        raise ValueError(f"these pictures were found by climbing {args.verifier}: take another, or say --climbed")
-    means = list(score(found, load_any(args.verifier)).values())
-    low, high = interval(means)
-    numbers = (round(sum(means) / len(means), 4), round(low, 4), round(high, 4), len(means), len(found))
-    row = (args.what, *numbers, args.verifier, behind, hub.device_name(device()), hub.commit())
+    """Score a folder, or take the score that was computed elsewhere, and write its row if --what names one."""
+    check_options(args)
+    settings = read_settings(args.folder)
+    found = pictures(args.folder, settings)
+    costs = read_costs(args.folder, found)
+    behind = {canonical(name) for name in (settings.get("verifier", ""), *(row["verifier"] for row in costs))} - {""}
+    by = args.by or canonical(args.verifier or "image-reward")
+    if args.value is None and by in behind and not args.climbed:
+        raise ValueError(f"these pictures were found by climbing {by}: take another, or say --climbed")
     table = args.table or data_folder() / "results" / "published_scores.csv"
-    new = not table.exists()
-    with table.open("a", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, row] if new else [row])
+    if args.what is not None:
+        check_claim(args, settings, costs)
+        check_table(table)  # before hours of scoring
+    if args.value is None:
+        means = score(found, load_any(by))
+        numbers = [round(value, 4) for value in (sum(means) / len(means), *interval(means))]
+    else:
+        numbers = [args.value, "", ""]
+    counts = (len({i for i, _, _, _ in found}), len(found))
+    row = (args.what or "", *numbers, *counts, by, " ".join(sorted(behind)), hub.device_name(device()), hub.commit())
+    if args.what is not None:
+        new = not table.exists()
+        with table.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, row] if new else [row])
     return dict(zip(COLUMNS, row))
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    top.add_argument("folder", type=Path, help="what published_pictures.py wrote, in GenEval's layout")
-    top.add_argument("--verifier", default="image-reward")
-    top.add_argument("--what", required=True, help="the row of notebook 11's table that this fills")
+    top.add_argument("folder", type=Path, help="what published_pictures.py wrote, in either layout")
+    top.add_argument("--verifier", help="as published_pictures.py names them; default: image-reward")
+    top.add_argument("--what", help="the row of notebook 11's table that this fills; without it nothing is written")
     top.add_argument("--climbed", action="store_true", help="allow the verifier that the search climbed")
+    top.add_argument("--value", type=float, help="the score that a benchmark's own program gave")
+    top.add_argument("--by", help="that program")
     top.add_argument("--table", type=Path, help="default: data/results/published_scores.csv")
     return top
 
@@ -94,7 +213,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"published_scores: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    print(f"{row['what']}: {row['ours']} ({row['low']} to {row['high']}, {row['prompts']} prompts)")
+    span = f"{row['low']} to {row['high']}, " if row["low"] != "" else ""
+    where = row["what"] or "in no table"
+    print(f"{where}: {row['ours']} by {row['verifier']} ({span}{row['prompts']} prompts, {row['pictures']} pictures)")
     return 0
 
 

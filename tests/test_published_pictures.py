@@ -2,8 +2,8 @@
 
 import csv
 import importlib.util
+import inspect
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from PIL import Image
 from toy_models import toy_sampler
 
 import vartut
+from vartut.published.clipscore import load_clip_score
+from vartut.published.text import save_features
 from vartut.sampler import row_seed
 
 PROMPTS = ["a red circle", "a blue square above a green star"]
@@ -27,7 +29,7 @@ def script(monkeypatch):
     spec.loader.exec_module(module)
     sampler = toy_sampler()
     monkeypatch.setattr(vartut, "load", lambda name, **text: sampler)
-    monkeypatch.setattr(vartut, "load_verifier", {"image-reward": bright}.__getitem__)
+    monkeypatch.setattr(vartut, "load_verifier", {"image-reward": bright, "clip-score": bright}.__getitem__)
     monkeypatch.setattr(module, "load_clip_score", lambda name, tag: {("ViT-L-14", "openai"): bright}[name, tag])
     return module
 
@@ -46,6 +48,24 @@ def command(tmp_path, *more) -> list[str]:
     return ["infinity-2b", "--prompts", str(prompts), "--out", str(tmp_path / "out"), *more]
 
 
+def contents(folder) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.glob("**/*") if p.is_file()}
+
+
+def refused(script, capsys, arguments) -> str:
+    """The one line with which a command ends."""
+    capsys.readouterr()
+    assert script.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("published_pictures: ")
+    assert error.count("\n") == 1
+    return error
+
+
+# ---- what is painted -----------------------------------------------------------------------------------------------
+
+
 def test_pictures_lie_as_genevals_scorer_wants_them_and_are_the_samplers(script, tmp_path):
     assert script.main(command(tmp_path, "--n", "2")) == 0
     for i, prompt in enumerate(PROMPTS):
@@ -58,17 +78,6 @@ def test_pictures_lie_as_genevals_scorer_wants_them_and_are_the_samplers(script,
         state = sampler.expand(state)
     expected = (sampler.preview(state)[0] * 255).round().to(torch.uint8)
     assert torch.equal(pixels(tmp_path / "out" / "00001" / "samples" / "0001.png"), expected)
-
-
-def test_finished_pictures_are_left_alone(script, tmp_path, capsys):
-    script.main(command(tmp_path))
-    first = tmp_path / "out" / "00000" / "samples" / "0000.png"
-    before = first.stat().st_mtime_ns
-    (tmp_path / "out" / "00001" / "samples" / "0000.png").unlink()
-    capsys.readouterr()
-    script.main(command(tmp_path))
-    assert "1 pictures of 2 prompts" in capsys.readouterr().out
-    assert first.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -90,88 +99,204 @@ def test_searches_cost_what_they_should_and_find_brighter_pictures(script, tmp_p
         assert abs(found.float().mean() / 255 - float(row["score"])) < 0.01
 
 
+def test_pictures_lie_as_t2i_compbenchs_scorers_want_them(script, tmp_path):
+    assert script.main(command(tmp_path, "--n", "2", "--layout", "compbench")) == 0
+    names = [f"{PROMPTS[i]}_{2 * i + j:06d}.png" for i in range(2) for j in range(2)]
+    assert sorted(p.name for p in (tmp_path / "out" / "samples").iterdir()) == sorted(names)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["costs.csv", "samples", "settings.json"]
+
+
 def test_a_verifier_is_named_or_is_open_clips_model_and_weights(script):
     assert script.load_any("image-reward") is script.load_any("ViT-L-14:openai") is bright
 
 
-def test_pictures_lie_as_t2i_compbenchs_scorers_want_them(script, tmp_path, capsys):
-    assert script.main(command(tmp_path, "--n", "2", "--layout", "compbench")) == 0
-    names = [f"{PROMPTS[i]}_{2 * i + j:06d}.png" for i in range(2) for j in range(2)]
-    assert sorted(p.name for p in (tmp_path / "out" / "samples").iterdir()) == sorted(names)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["costs.csv", "samples"]
-    arguments = command(tmp_path, "--layout", "compbench")
-    (tmp_path / "prompts.txt").write_text("a red/blue circle\n")
-    assert script.main(arguments) == 2
-    assert "where / and _ cannot be" in capsys.readouterr().err
+def test_open_clips_name_of_clip_score_is_clip_score(script, tmp_path):
+    defaults = inspect.signature(load_clip_score).parameters
+    assert script.canonical(f"{defaults['name'].default}:{defaults['tag'].default}") == "clip-score"
+    assert script.canonical("ViT-B-32:openai") == "ViT-B-32:openai"
+    script.main(command(tmp_path, "--search", "random", "--candidates", "2", "--verifier", "ViT-L-14:openai"))
+    assert json.loads((tmp_path / "out" / "settings.json").read_text())["verifier"] == "clip-score"
+
+
+def test_without_a_file_of_features_the_encoder_is_asked_once_for_all_prompts(script, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(vartut.load("infinity-2b"), "features", asked.append, raising=False)
+    script.main(command(tmp_path))
+    assert asked == [PROMPTS]
+
+
+# ---- resuming ------------------------------------------------------------------------------------------------------
+
+
+def test_finished_pictures_are_left_alone(script, tmp_path, capsys):
+    script.main(command(tmp_path))
+    first = tmp_path / "out" / "00000" / "samples" / "0000.png"
+    before = first.stat().st_mtime_ns
+    (tmp_path / "out" / "00001" / "samples" / "0000.png").unlink()
+    capsys.readouterr()
+    script.main(command(tmp_path, "--max-rows", "4"))
+    assert "1 pictures of 2 prompts" in capsys.readouterr().out
+    assert first.stat().st_mtime_ns == before
+
+
+BEAM = ("--search", "beam", "--width", "2", "--candidates", "2", "--branch", "1")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "named"),
+    [
+        ((), ("--seed", "1"), "seed (0 there, 1 asked)"),
+        ((), ("--layout", "compbench"), "layout (geneval there, compbench asked)"),
+        ((), BEAM, "search (none there, beam asked)"),
+        (BEAM, (), "search (beam there, none asked)"),
+        (BEAM, (*BEAM, "--width", "3"), "width (2 there, 3 asked)"),
+        (BEAM, (*BEAM, "--candidates", "3"), "candidates (2 there, 3 asked)"),
+        (BEAM, (*BEAM, "--branch", "2"), "branch (1 there, 2 asked)"),
+        (BEAM, (*BEAM, "--verifier", "clip-score"), "verifier (image-reward there, clip-score asked)"),
+        (("--n", "2"), (), "n (2 there, 1 asked)"),
+        (("--layout", "compbench"), ("--layout", "compbench", "--n", "2"), "n (1 there, 2 asked)"),
+    ],
+)
+def test_a_folder_is_of_one_kind_of_picture(script, tmp_path, capsys, first, then, named):
+    assert script.main(command(tmp_path, *first)) == 0
+    before = contents(tmp_path / "out")
+    error = refused(script, capsys, command(tmp_path, *then))
+    assert named in error
+    assert "take another --out" in error
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_folder_is_of_one_model_and_one_list_of_prompts(script, tmp_path, capsys):
+    script.main(command(tmp_path))
+    before = contents(tmp_path / "out")
+    arguments = command(tmp_path)
+    error = refused(script, capsys, ["infinity-125m", *arguments[1:]])
+    assert "model (infinity-2b there, infinity-125m asked)" in error
+    (tmp_path / "prompts.txt").write_text(f"{PROMPTS[0]}\na yellow ring\n")
+    assert "prompts (2 there, 2 asked, number 2 differs)" in refused(script, capsys, arguments)
+    (tmp_path / "prompts.txt").write_text(f"{PROMPTS[0]}\n")
+    assert "prompts (2 there, 1 asked, number 2 differs)" in refused(script, capsys, arguments)
+    assert contents(tmp_path / "out") == before
+
+
+def test_what_a_search_does_not_use_may_differ_and_n_may_grow(script, tmp_path):
+    script.main(command(tmp_path))
+    before = contents(tmp_path / "out")
+    unused = ("--width", "7", "--candidates", "9", "--verifier", "aesthetic")
+    assert script.main(command(tmp_path, *unused, "--n", "2")) == 0
+    after = contents(tmp_path / "out")
+    assert len([name for name in after if name.endswith("png")]) == 4
+    assert all(after[name] == data for name, data in before.items() if name.endswith("png"))
+    assert json.loads(after["settings.json"])["n"] == 2
+
+
+def test_pictures_of_unknown_settings_are_not_added_to(script, tmp_path, capsys):
+    script.main(command(tmp_path))
+    settings = tmp_path / "out" / "settings.json"
+    for damaged in ("{", "[]", '{"model": "infinity-2b"}', settings.read_text().replace('"n": 1', '"n": 0')):
+        settings.write_text(damaged)
+        assert "settings.json is damaged" in refused(script, capsys, command(tmp_path))
+    settings.unlink()
+    assert "no settings.json that says how" in refused(script, capsys, command(tmp_path))
+
+
+def test_an_interrupted_picture_is_painted_again(script, tmp_path, monkeypatch):
+    plain = script.Image.Image.save
+
+    def interrupted(image, path, **how):
+        Path(path).write_bytes(b"half a picture")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script.Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(command(tmp_path))
+    monkeypatch.setattr(script.Image.Image, "save", plain)
+    assert script.main(command(tmp_path)) == 0
+    samples = tmp_path / "out" / "00000" / "samples"
+    assert [p.name for p in samples.iterdir()] == ["0000.png"]
+    assert pixels(samples / "0000.png").shape[0] == 3
+
+
+# ---- bad input -----------------------------------------------------------------------------------------------------
 
 
 def test_genevals_own_prompt_file_is_read_and_handed_on(script, tmp_path):
     entry = {"tag": "single_object", "include": [{"class": "bench", "count": 1}], "prompt": "a red circle"}
-    (tmp_path / "evaluation_metadata.jsonl").write_text(json.dumps(entry) + "\n")
-    assert script.read_prompts(tmp_path / "evaluation_metadata.jsonl") == [entry]
+    for name in ("evaluation_metadata.jsonl", "EVALUATION.JSONL"):
+        (tmp_path / name).write_text(json.dumps(entry) + "\n")
+        assert script.read_prompts(tmp_path / name) == [entry]
+        assert script.main([*command(tmp_path), "--prompts", str(tmp_path / name)]) == 0
+        assert json.loads((tmp_path / "out" / "00000" / "metadata.jsonl").read_text()) == entry
 
 
-def test_bad_input_is_one_line(script, tmp_path, capsys):
-    arguments = command(tmp_path)
-    (tmp_path / "prompts.txt").write_text("\n")
-    assert script.main(arguments) == 2
-    error = capsys.readouterr().err
-    assert "has no prompts" in error
-    assert error.count("\n") == 1
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])
+def test_a_byte_order_mark_is_no_part_of_a_prompt(script, tmp_path, name):
+    line = PROMPTS[0] if name.endswith("txt") else json.dumps({"prompt": PROMPTS[0]})
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + line.encode() + b"\r\n")
+    assert script.read_prompts(tmp_path / name) == [{"prompt": PROMPTS[0]}]
 
 
-# ---- scores of what was painted ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("p.txt", b"\n", "p.txt has no prompts"),
+        ("p.txt", b"a red circle\n\na \xff square\n", "p.txt, line 3: not UTF-8"),
+        ("p.jsonl", b'{"prompt": "a red circle"}\n{"prompt"\n', "p.jsonl, line 2: not JSON"),
+        ("p.jsonl", b'"a red circle"\n', "p.jsonl, line 1: wanted an object"),
+        ("p.jsonl", b'\n{"prompt": 3}\n', "p.jsonl, line 2: wanted an object"),
+        ("p.jsonl", b'{"tag": "colors"}\n', "p.jsonl, line 1: wanted an object"),
+        ("p.jsonl", b'{"prompt": " "}\n', "p.jsonl, line 1: wanted an object"),
+        ("P.JSONL", b"a red circle\n", "P.JSONL, line 1: not JSON"),
+    ],
+)
+def test_a_line_that_is_no_prompt_is_named(script, tmp_path, capsys, name, data, says):
+    (tmp_path / name).write_bytes(data)
+    assert says in refused(script, capsys, [*command(tmp_path), "--prompts", str(tmp_path / name)])
+    assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def scores(script, monkeypatch):
-    """benchmarks/published_scores.py, beside the script above."""
-    folder = Path(__file__).parents[1] / "benchmarks"
-    monkeypatch.setitem(sys.modules, "published_pictures", script)
-    spec = importlib.util.spec_from_file_location("published_scores", folder / "published_scores.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.mark.parametrize("option", ["--n", "--width", "--candidates", "--branch", "--max-rows"])
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_counts_are_at_least_one(script, tmp_path, capsys, option, value):
+    error = refused(script, capsys, command(tmp_path, *BEAM, f"{option}={value}"))
+    assert f"{option} is a whole number of at least 1; got {value}" in error
+    assert not (tmp_path / "out").exists()
 
 
-def test_scores_are_the_mean_over_prompts_of_their_pictures_means(script, scores, tmp_path, capsys):
-    script.main(command(tmp_path, "--n", "2"))
-    (tmp_path / "out" / "00001" / "samples" / "0001.png").unlink()  # one prompt with two pictures, one with one
-    each = [pixels(p).float().mean() / 255 for p in sorted((tmp_path / "out").glob("*/samples/*.png"))]
-    wanted = ((each[0] + each[1]) / 2 + each[2]) / 2
-    capsys.readouterr()
-    table = tmp_path / "scores.csv"
-    for _ in range(2):
-        assert scores.main([str(tmp_path / "out"), "--what", "toy", "--table", str(table)]) == 0
-    assert "toy: " in capsys.readouterr().out
-    rows = list(csv.DictReader(table.read_text().splitlines()))
-    assert len(rows) == 2, "a second run adds a row"
-    assert abs(float(rows[0]["ours"]) - wanted) < 1e-3
-    assert float(rows[0]["low"]) <= float(rows[0]["ours"]) <= float(rows[0]["high"])
-    assert (rows[0]["prompts"], rows[0]["pictures"], rows[0]["searched_with"]) == ("2", "3", "")
+def test_a_beam_cannot_branch_deeper_than_the_model(script, tmp_path, capsys):
+    assert "--branch is at most 6 for infinity-2b; got 7" in refused(
+        script, capsys, command(tmp_path, *BEAM, "--branch", "7")
+    )
+    assert not (tmp_path / "out").exists()
 
 
-def test_what_a_search_climbed_does_not_measure_it_unless_said(script, scores, tmp_path, capsys):
-    script.main(command(tmp_path, "--search", "random", "--candidates", "2"))
-    arguments = [str(tmp_path / "out"), "--what", "toy", "--table", str(tmp_path / "scores.csv")]
-    assert scores.main(arguments) == 2
-    assert "found by climbing image-reward: take another, or say --climbed" in capsys.readouterr().err
-    assert not (tmp_path / "scores.csv").exists()
-    assert scores.main([*arguments, "--verifier", "ViT-L-14:openai"]) == 0
-    assert scores.main([*arguments, "--climbed"]) == 0
-    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
-    assert [row["searched_with"] for row in rows] == ["image-reward"] * 2
+@pytest.mark.parametrize("last", ["a red/blue circle", "a red_blue circle", "a red " + "very " * 50 + "red circle"])
+def test_names_that_compbench_cannot_have_are_told_before_anything_is_painted(script, tmp_path, capsys, last):
+    arguments = command(tmp_path, "--layout", "compbench")
+    (tmp_path / "prompts.txt").write_text(f"{PROMPTS[0]}\n{last}\n")
+    error = refused(script, capsys, arguments)
+    assert last in error
+    assert "where / and _ cannot be" in error or "255 bytes" in error
+    assert not (tmp_path / "out").exists()
+    args = script.parser().parse_args(arguments[:-2])
+    script.check_prompts(args, script.read_prompts(args.prompts))  # GenEval's layout has no prompts in names
 
 
-def test_an_empty_folder_says_how_to_fill_it(scores, tmp_path, capsys):
-    assert scores.main([str(tmp_path), "--what", "toy"]) == 2
-    assert "paint them with benchmarks/published_pictures.py" in capsys.readouterr().err
+def test_prompts_without_features_are_told_before_anything_is_painted(script, tmp_path, capsys):
+    features = save_features(tmp_path / "f.safetensors", {PROMPTS[0]: torch.zeros(3, 4)})
+    error = refused(script, capsys, command(tmp_path, "--text", str(features)))
+    assert f"1 of 2 prompts lack features: {features} has no features of" in error
+    assert f"python -m vartut.published.text --out {features} '{PROMPTS[1]}'" in error
+    features.write_bytes(b"no tensors")
+    assert f"{features} is damaged" in refused(script, capsys, command(tmp_path, "--text", str(features)))
+    assert "no text features at" in refused(script, capsys, command(tmp_path, "--text", str(tmp_path / "none")))
+    assert not (tmp_path / "out").exists()
+    save_features(features, {prompt: torch.zeros(3, 4) for prompt in PROMPTS})
+    assert script.main(command(tmp_path, "--text", str(features))) == 0
 
 
-def test_the_interval_covers_the_mean_as_often_as_it_says(scores):
-    generator = np.random.default_rng(0)
-    inside = 0
-    for _ in range(200):
-        low, high = scores.interval(list(generator.normal(size=60)), draws=400)
-        inside += low <= 0 <= high
-    assert 0.88 <= inside / 200 <= 0.99
+def test_a_prompt_that_is_no_class_is_told_before_var_paints(script, tmp_path, capsys):
+    arguments = ["var-d16", *command(tmp_path)[1:]]
+    (tmp_path / "prompts.txt").write_text("golden retriever\ngolden retrieve\n")
+    assert "'golden retrieve' is no ImageNet class" in refused(script, capsys, arguments)
+    assert not (tmp_path / "out").exists()
