@@ -1,6 +1,6 @@
 """Speed and memory of the published models, with random weights of their sizes: data/results/published_speed.csv.
 
-    python benchmarks/published_speed.py                            all of it: 45 minutes on two cores
+    python benchmarks/published_speed.py                            all of it: an hour on two cores
     python benchmarks/published_speed.py --batches 1 --beams 0      the shortest run; beams are computed all the same
 
 One row per number, with what it was measured on.  `how` is "measured"; "computed" where a formula alone says it; or

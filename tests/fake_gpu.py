@@ -7,6 +7,8 @@ does (0-dimensional tensors and indices on the CPU are allowed), and so does Num
 
 import contextlib
 import functools
+import math
+import sys
 from unittest import mock
 
 import torch
@@ -20,6 +22,8 @@ ACROSS = ("aten::copy_", "aten::_to_copy", "aten::index.Tensor", "aten::index_pu
 class OnGPU(torch.Tensor):
     """A tensor that says it is on a GPU; its numbers are in `value`."""
 
+    made = 0  # of them, in this process
+
     @staticmethod
     def __new__(cls, value):
         shape = {"strides": value.stride(), "storage_offset": value.storage_offset(), "dtype": value.dtype}
@@ -29,6 +33,7 @@ class OnGPU(torch.Tensor):
 
     def __init__(self, value):
         self.value = value
+        OnGPU.made += 1
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -74,12 +79,16 @@ def run(func, args, kwargs):
     """One operation, on the numbers behind the tensors."""
     leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
     there = [leaf for leaf in leaves if isinstance(leaf, OnGPU)]
-    assert not any(leaf.device.type == "meta" for leaf in leaves), f"{func.name()} of a tensor without numbers"
+    empty = any(leaf.device.type == "meta" and not isinstance(leaf, OnGPU) for leaf in leaves)
+    assert not (empty and there), f"{func.name()} of a tensor without numbers"
     here = [leaf for leaf in leaves if not isinstance(leaf, OnGPU) and leaf.ndim and leaf.device.type == "cpu"]
     if there and here and not func.name().startswith(ACROSS):
         raise RuntimeError(f"expected all tensors on one device, found cuda:0 and cpu in {func.name()}")
     device = kwargs.get("device")
-    to_gpu = bool(there) if device is None else torch.device(device).type in ("cuda", "meta")
+    to_gpu = bool(there) if device is None else torch.device(device).type == "cuda"
+    if device is not None and torch.device(device).type == "meta":  # asked for, or PyTorch's name for ours
+        asked = inside_meta() or math.prod(args[0] if isinstance(args[0], list) else []) > 1e10
+        to_gpu = bool(there) or not (asked or empty)
     if func.name().startswith("aten::copy_"):
         to_gpu = isinstance(args[0], OnGPU)
     if device is not None and to_gpu:
@@ -93,6 +102,14 @@ def run(func, args, kwargs):
         return wrappers.get(id(tensor)) if id(tensor) in wrappers else OnGPU(tensor)
 
     return tree_map(wrap, out)
+
+
+def inside_meta() -> bool:
+    """True inside `with torch.device("meta")`: its handler is among the callers."""
+    frame = sys._getframe()
+    while frame is not None and not frame.f_code.co_filename.endswith("torch/utils/_device.py"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def behind(x):

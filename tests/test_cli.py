@@ -181,7 +181,8 @@ def test_a_checkpoint_that_cannot_be_written(vartut_says, data):
     Path("here/tokenizer.checkpoint.partial").mkdir(parents=True)
     words = ["train", "tokenizer", "--steps", "1", "--batch", "1", "--folder", "here"]
     code, _, error = vartut_says(*words)
-    assert (code, error) == (2, "vartut: here/tokenizer.checkpoint.partial cannot be written: choose another place for it\n")
+    wanted = "vartut: here/tokenizer.checkpoint.partial cannot be written: choose another place for it\n"
+    assert (code, error) == (2, wanted)
 
 
 def test_a_picture_is_not_written_over_a_folder(refused, data):
