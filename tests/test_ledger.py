@@ -123,7 +123,8 @@ def test_the_table_sums_to_the_total():
     assert ledger.total("calls", "decoder") == 6
     text = str(ledger)
     assert "the paper's convention counts 36 NFE" in text
-    assert text.count("\n") == len(table) + 2
+    assert text.count("\n") == len(table) + 3
+    assert "MiB of keys, values and logits" in text
 
 
 def test_whoever_triggers_a_pass_pays_once():
@@ -134,3 +135,21 @@ def test_whoever_triggers_a_pass_pays_once():
     sampler.expand(again, 2)
     sampler.expand(state, 4)
     assert (first.nfe, second.nfe) == (1, 1)
+
+
+def test_peak_bytes_are_the_most_held_at_one_time():
+    class Thing:
+        pass
+
+    ledger, first, second = Ledger(), Thing(), Thing()
+    ledger.hold(first, 10)
+    ledger.hold(second, 5)
+    del first
+    ledger.hold(third := Thing(), 4)
+    assert ledger.peak_bytes == 15
+    ledger.hold(fourth := Thing(), 8)
+    assert ledger.peak_bytes == 17
+    del second, third, fourth
+    assert ledger.peak_bytes == 17, "what is gone was there"
+    assert "at most 0.0 MiB" in str(ledger)
+    assert "MiB" not in str(Ledger())

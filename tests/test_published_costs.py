@@ -187,3 +187,32 @@ def test_what_fits_is_computed_for_the_published_sizes():
     assert need.search(15, 1, last=3) < need.search(15, 5, last=3) < need.search(15, last=3) == need.search(15)
     with pytest.raises(ValueError, match="did you mean"):
         costs.memory("infinity-2")
+
+
+# ---- against what a search really remembers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["var_a", "infinity_a"])
+@pytest.mark.parametrize(("width", "candidates", "last"), [(2, 3, None), (3, 2, 0), (3, 5, 2), (1, 4, 1)])
+def test_the_ledgers_peak_is_the_computed_one_where_all_rows_go_together(case, width, candidates, last):
+    peak, computed = searched(case, width, candidates, last, max_rows=32)
+    assert peak == computed
+
+
+@pytest.mark.parametrize("max_rows", [1, 2, 4])
+@pytest.mark.parametrize("last", [None, 1])
+def test_in_smaller_chunks_no_more_is_held_than_computed(max_rows, last):
+    peak, computed = searched("var_a", 2, 3, last, max_rows)
+    assert 0.6 * computed < peak <= computed
+
+
+def searched(case, width, candidates, last, max_rows):
+    """The most bytes of keys, values and logits that a beam remembered, and what was computed for it."""
+    sampler, prompt = make(case), PROMPTS[case][0]
+    text = len(sampler.features([prompt])[0]) if case == "infinity_a" else 0
+    need, children = costs.memory((sampler.tokenizer, sampler.transformer), text=text), width * candidates
+    branch = None if last is None else range(last + 1)
+    options = {"width": width, "candidates": candidates, "branch": branch, "seed": 0, "max_rows": max_rows}
+    found = beam_search(sampler, prompt, lambda images, _: images.mean((1, 2, 3)), **options)
+    beside = need.weights + need.condition + need.working(min(children, max_rows))
+    return found.ledger.peak_bytes, need.search(children, max_rows, last) - beside

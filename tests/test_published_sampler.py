@@ -342,6 +342,9 @@ def tiny_infinity():
 def published(tmp_path, monkeypatch):
     """Tiny random checkpoints in Hugging Face's cache layout; returns the places where `load` is to look."""
     torch.manual_seed(0)
+    monkeypatch.setattr(files, "REVISIONS", {})
+    for file in list(files.CHECKSUMS):
+        monkeypatch.delitem(files.CHECKSUMS, file)
     for name, build in (("var-d16", tiny_var), ("infinity-125m", tiny_infinity)):
         source, (tokenizer, transformer) = files.PUBLISHED[name], build()
         monkeypatch.setitem(loading.SIZES, name, build)

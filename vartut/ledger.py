@@ -7,6 +7,7 @@ forward pass were ever shared between siblings or remembered.
 """
 
 import time
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -36,7 +37,8 @@ class Ledger:
     def __init__(self):
         self._entries: list[Entry] = []
         self._phase = "search"
-        self._began = time.perf_counter()
+        self._held = 0  # bytes
+        self.peak_bytes = 0  # the most keys, values and logits that the run remembered at one time
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -57,6 +59,15 @@ class Ledger:
         if any(amount < 0 for amount in amounts.values()):
             raise ValueError(f"a ledger only grows; got {amounts}")
         self._entries.append(Entry(self._phase, what, **amounts))
+
+    def hold(self, thing, size: int) -> None:
+        """Count `size` bytes as held from now on until `thing` is gone; `peak_bytes` is the most at one time."""
+        self._held += size
+        self.peak_bytes = max(self.peak_bytes, self._held)
+        weakref.finalize(thing, self._let_go, size)
+
+    def _let_go(self, size: int) -> None:
+        self._held -= size
 
     @contextmanager
     def timed(self, what: str, **amounts):
@@ -104,4 +115,8 @@ class Ledger:
             f"{r['flops'] / 1e9:>9.2f}{r['calls']:>10}{r['seconds']:>9.2f}"
             for r in rows
         ]
-        return "\n".join([head, *lines, f"the paper's convention counts {self.paper_nfe} NFE for the same search"])
+        lines.append(f"the paper's convention counts {self.paper_nfe} NFE for the same search")
+        if self.peak_bytes:
+            peak = f"{self.peak_bytes / 2**20:.1f} MiB"
+            lines.append(f"at most {peak} of keys, values and logits were remembered at one time")
+        return "\n".join([head, *lines])

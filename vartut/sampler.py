@@ -252,6 +252,7 @@ class NextScaleSampler:
         with state.ledger.timed("transformer", **cost) as amounts:
             result = self._pass(k, state.sum[rows], cells, branches)
             amounts["cache_bytes"] = 0 if result.kv is None else result.kv.nbytes
+        state.ledger.hold(result, amounts["cache_bytes"] + result.logits.nbytes)
         for row, cell in enumerate(cells):
             cell.result, cell.row = result, row
 
