@@ -276,7 +276,7 @@ BAD = [
     (ONE, ["a circle"] * 2, "got 1 pictures, 2 prompts"),
     (ONE, "a zircle", '"circle"'),
     (ONE, [""], "non-empty text"),
-    (ONE, [None], "non-empty text"),
+    (ONE, [None], "prompts are texts"),
     (ONE, "a " * 17, "at most 16"),
 ]
 
