@@ -3,7 +3,7 @@
     python benchmarks/published_speed.py                            all of it: an hour on two cores
     python benchmarks/published_speed.py --batches 1 --beams 0      the shortest run; beams are computed all the same
 
-One row per number, with what it was measured on.  `how` is "measured"; "computed" where a formula alone says it; or
+One row per number, with what it was measured on; a run replaces the rows of its own models and leaves the others.  `how` is "measured"; "computed" where a formula alone says it; or
 "computed from measured passes" for a beam: rows a scale, counted, times the measured seconds a row and scale, and
 pictures times the measured seconds of decoding.  The beams are then run as well, so that the two can be compared: a
 small one, and with `--beams 3` the two of w c = 15.  `load` is the machine's load average when the row was made: above
@@ -167,6 +167,7 @@ def speed(name: str, batches: list[int], beams: int, where: torch.device, seed: 
         note(name, f"{what}: seconds", clock.wall, "s", batch=children)
         note(name, f"{what}: processor's seconds", clock.cpu, "s", batch=children)
         note(name, f"{what}: most memory beside the weights", peak[0] / 2**20, "MiB", batch=children)
+        note(name, f"{what}: caches and logits held", found.ledger.peak_bytes / 2**20, "MiB", batch=children)
 
 
 @torch.no_grad()
@@ -201,6 +202,12 @@ def half_precision(where: torch.device, seed: int, scales: int, note) -> None:
         note(name, f"{what}: all logits finite", int(finite), "1 is yes", **many)
 
 
+def again(row: dict, chosen) -> bool:
+    """True for a row of the table that the chosen run makes anew."""
+    half = row["what"].startswith("float16")
+    return bool(chosen.half_scales) if half else row["model"] in chosen.models
+
+
 def forced(state, like):
     """The state as if it had drawn the other's tokens."""
     return replace(state, sum=like.sum, tokens=like.tokens)
@@ -214,6 +221,10 @@ if __name__ == "__main__":
     parser.add_argument("--half-scales", type=int, default=7, help="scales of the check of float16; 0: leave it out")
     parser.add_argument("--seed", type=int, default=0)
     chosen, rows, where = parser.parse_args(), [], device()
+    path, before = data_folder() / "results" / "published_speed.csv", []
+    if path.exists():
+        with open(path) as file:
+            before = [row for row in csv.DictReader(file) if not again(row, chosen)]
     made = {"device": hub.device_name(where), "threads": torch.get_num_threads(), "seed": chosen.seed}
     made |= {"commit": hub.commit()}
     began = time.perf_counter()
@@ -225,10 +236,10 @@ if __name__ == "__main__":
         row |= {"dtype": dtype, "load": f"{os.getloadavg()[0]:.1f}", **made}
         rows.append(row | {"minutes": f"{(time.perf_counter() - began) / 60:.1f}"})
         print(*list(rows[-1].values())[:9], sep="  ", flush=True)
-        with open(data_folder() / "results" / "published_speed.csv", "w", newline="") as file:  # so far
+        with open(path, "w", newline="") as file:  # so far
             table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
             table.writeheader()
-            table.writerows(rows)
+            table.writerows(sorted([*before, *rows], key=lambda row: (row["dtype"] == "float16", row["model"])))
 
     for name in chosen.models:
         speed(name, chosen.batches, chosen.beams, where, chosen.seed, note)

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 GPU = torch.device("cuda", 0)
-ACROSS = ("aten::copy_", "aten::_to_copy", "aten::index.Tensor", "aten::index_put_", "aten::index_put")
+ACROSS, INDEXING = ("aten::copy_", "aten::_to_copy"), ("aten::index.Tensor", "aten::index_put")
 
 
 class OnGPU(torch.Tensor):
@@ -82,6 +82,9 @@ def run(func, args, kwargs):
     empty = any(leaf.device.type == "meta" and not isinstance(leaf, OnGPU) for leaf in leaves)
     assert not (empty and there), f"{func.name()} of a tensor without numbers"
     here = [leaf for leaf in leaves if not isinstance(leaf, OnGPU) and leaf.ndim and leaf.device.type == "cpu"]
+    if func.name().startswith(INDEXING) and isinstance(args[0], OnGPU):  # the indices may be on the CPU
+        indices = {id(leaf) for leaf in tree_leaves(args[1])}
+        here = [leaf for leaf in here if id(leaf) not in indices]
     if there and here and not func.name().startswith(ACROSS):
         raise RuntimeError(f"expected all tensors on one device, found cuda:0 and cpu in {func.name()}")
     device = kwargs.get("device")
@@ -91,6 +94,8 @@ def run(func, args, kwargs):
         to_gpu = bool(there) or not (asked or empty)
     if func.name().startswith("aten::copy_"):
         to_gpu = isinstance(args[0], OnGPU)
+    if to_gpu and getattr(kwargs.get("generator"), "device", GPU).type == "cpu":
+        raise RuntimeError(f"expected a 'cuda' device type for generator but found 'cpu' in {func.name()}")
     if device is not None and to_gpu:
         kwargs = kwargs | {"device": "cpu"}
     wrappers = {id(leaf.value): leaf for leaf in there}

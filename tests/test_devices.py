@@ -58,12 +58,22 @@ def walk(sampler, prompts):
 
 
 def test_the_fake_gpu_refuses_what_a_gpu_refuses():
-    with fake_gpu():
+    with fake_gpu() as gpu:
         there = torch.ones(2, 3, device="cuda")
         assert there.device == GPU
-        for wrong in (lambda: there + torch.ones(2, 3), lambda: torch.cat([there, torch.ones(2, 3)])):
+        index, here = torch.tensor([0, 1]), torch.ones(2, 3)
+        for wrong in (
+            lambda: there + here,
+            lambda: torch.cat([there, here]),
+            lambda: here[index.to(gpu)],
+            lambda: there.__setitem__(index, here),
+            lambda: there.index_select(0, index),
+            lambda: there.gather(1, index[:, None]),
+        ):
             with pytest.raises(RuntimeError, match="expected all tensors on one device"):
                 wrong()
+        with pytest.raises(RuntimeError, match="'cuda' device type for generator"):
+            torch.randn(3, device="cuda", generator=torch.Generator())
         with pytest.raises(TypeError, match="convert cuda:0 device type tensor to numpy"):
             there.numpy()
         assert (there + torch.tensor(1.0)).device == GPU, "a number may come from anywhere"

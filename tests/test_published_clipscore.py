@@ -83,6 +83,36 @@ def test_weights_are_fetched_verified_and_loaded_into_the_named_model(tmp_path, 
     torch.testing.assert_close(loaded(pictures(), PROMPTS), verifier(pictures(), PROMPTS))
 
 
+def test_openais_models_get_the_gelu_that_they_were_trained_with(tmp_path, monkeypatch, verifier):
+    made = []
+
+    def create(name, path, **options):
+        made.append((name, path, options))
+        return (verifier.model,)
+
+    monkeypatch.setattr(clipscore, "fetch", lambda *_, **__: tmp_path / "weights")
+    monkeypatch.setattr(open_clip(), "create_model_and_transforms", create)
+    for name, tag, quick in (("ViT-L-14", "openai", True), ("ViT-B-32", "laion2b_s34b_b79k", False)):
+        load_clip_score(name, tag, where="cpu")
+        assert made.pop() == (name, str(tmp_path / "weights"), {"force_quick_gelu": quick})
+
+
+def test_damaged_weights_and_short_memory_are_told_apart(tmp_path, monkeypatch):
+    path = tmp_path / clipscore.WEIGHTS
+    path.write_bytes(b"\x00" * 100)
+    monkeypatch.setattr(clipscore, "fetch", lambda *_, **__: path)
+    with pytest.raises(ValueError, match="is damaged or not of ViT-B-32:openai: fetch it again") as error:
+        load_clip_score("ViT-B-32", "openai", where="cpu")
+    assert "\n" not in str(error.value)
+
+    def refuse(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(open_clip(), "create_model_and_transforms", refuse)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        load_clip_score("ViT-B-32", "openai", where="cpu")
+
+
 def test_missing_weights_are_named_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("vartut.published.files.hf_hub_download", lambda *a, **k: (_ for _ in ()).throw(OSError("no")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

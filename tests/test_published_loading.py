@@ -72,7 +72,7 @@ def test_a_pin_that_the_hub_does_not_know_leads_to_main(hub, monkeypatch, kind):
     monkeypatch.setattr(files, "hf_hub_download", refuse)
     with pytest.raises(FileNotFoundError) as error:
         files.fetch(REPO, "var_d16.pth", **hub)
-    assert ('pass revision="main"' in str(error.value)) == (kind != "LocalEntryNotFoundError")
+    assert ("set VARTUT_REVISION=main" in str(error.value)) == (kind != "LocalEntryNotFoundError")
     assert ("run again online" in str(error.value)) == (kind == "LocalEntryNotFoundError")
 
 
@@ -371,6 +371,23 @@ def test_features_are_the_authors_ones(encoder):
     for prompt, state, mask in zip(prompts, states, batch.attention_mask):
         assert len(features[prompt]) == len(prompt.split()) + 1
         torch.testing.assert_close(features[prompt], state[: mask.sum()], atol=1e-5, rtol=0)
+
+
+def test_the_encoder_is_asked_for_at_its_pinned_commit(monkeypatch):
+    repair()
+    from transformers import AutoTokenizer
+
+    asked = []
+
+    def refuse(path, revision=None):
+        asked.append((path, revision))
+        raise OSError("no network")
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", refuse)
+    for revision in (None, "abc"):
+        with pytest.raises(FileNotFoundError, match="hf download google/flan-t5-xl --revision 7d6315d"):
+            text.encode_text(["a fox"], revision=revision)
+    assert asked == [(files.TEXT_REPO, files.REVISIONS[files.TEXT_REPO]), (files.TEXT_REPO, "abc")]
 
 
 def test_the_command_writes_a_file_that_gives_the_features_back(encoder, tmp_path, capsys):

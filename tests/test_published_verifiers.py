@@ -300,6 +300,36 @@ def test_a_prompt_with_braces_is_asked_and_one_with_the_models_marks_refused(ask
         asked(pictures(), "a fox <image>")
 
 
+def test_the_pinned_commit_is_asked_for_and_another_on_request(monkeypatch):
+    repair()
+    from transformers import LlavaOnevisionProcessor
+
+    asked_for = []
+
+    def refuse(path, revision=None):
+        asked_for.append((path, revision))
+        raise OSError("no network")
+
+    monkeypatch.setattr(LlavaOnevisionProcessor, "from_pretrained", refuse)
+    for revision, environment in ((None, None), ("abc", None), (None, "main")):
+        if environment:
+            monkeypatch.setenv("VARTUT_REVISION", environment)
+        with pytest.raises(FileNotFoundError):
+            load_llava(where="cpu", revision=revision)
+    assert asked_for == [(llava.REPO, commit) for commit in (files.REVISIONS[llava.REPO], "abc", "main")]
+
+
+def test_short_memory_is_not_called_damage(asked, tmp_path, monkeypatch):
+    asked.processor.save_pretrained(tmp_path)
+
+    def refuse(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 16 bytes")
+
+    monkeypatch.setattr(type(asked.model), "from_pretrained", refuse)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        load_llava(tmp_path, "cpu")
+
+
 def test_a_model_with_a_tensor_missing_is_not_filled_with_random_numbers(asked, tmp_path):
     asked.model.save_pretrained(tmp_path)
     asked.processor.save_pretrained(tmp_path)
@@ -344,6 +374,12 @@ def test_at_its_references_the_ensemble_is_the_mean_rank():
     ensemble = RankEnsemble([brightness, redness], images, PROMPT)
     ranks = [scores(images, None).argsort().argsort() / 6 for scores in (brightness, redness)]
     torch.testing.assert_close(ensemble(images, PROMPT), (ranks[0] + ranks[1]) / 2)
+
+
+def test_the_ensembles_cost_is_that_of_its_members_even_where_they_learn_it_late(asked):
+    late = VQAScore("late", asked.model, asked.processor)
+    ensemble = RankEnsemble([late, brightness], pictures(), PROMPT)
+    assert ensemble.flops_per_image == late.flops_per_image > 0
 
 
 def test_between_references_it_interpolates_and_beyond_it_goes_on():

@@ -19,6 +19,7 @@ from ..clip import open_clip
 from ..device import device
 from ..verifiers import image_flops, paired
 from .files import fetch
+from .loading import out_of_memory
 
 WEIGHTS = "open_clip_model.safetensors"  # what open_clip's models are called in their repositories
 LICENCE = "MIT, of OpenAI's models; see the repository"
@@ -94,6 +95,8 @@ def load_clip_score(
     try:
         model = package.create_model_and_transforms(name, str(path), **source["model"])[0]
     except (SafetensorError, RuntimeError, AssertionError) as error:
+        if out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:160]
         raise ValueError(f"{path} is damaged or not of {name}:{tag}: fetch it again ({reason})") from error
     tokenize = package.get_tokenizer(name)

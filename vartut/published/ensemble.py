@@ -35,13 +35,17 @@ class RankEnsemble:
             )
         self.members, self.prompt = members, prompt
         self.name = "ensemble of " + ", ".join(getattr(member, "name", "a verifier") for member in members)
-        self.flops_per_image = sum(getattr(member, "flops_per_image", 0) for member in members)
         scores = [member(references, [prompt] * len(references)).float().cpu() for member in members]
         self.ladders = [rungs(score) for score in scores]
         for member, ladder in zip(members, self.ladders):
             if len(ladder) < 2 or not torch.isfinite(ladder).all():
                 name = getattr(member, "name", "a verifier")
                 raise ValueError(f"{name} gives all references the score {ladder[0]:.4g}: it cannot rank by them")
+
+    @property
+    def flops_per_image(self) -> int:
+        """Of all members together; some know theirs only after a first picture."""
+        return sum(getattr(member, "flops_per_image", 0) for member in self.members)
 
     def __call__(self, images: Tensor, prompts) -> Tensor:
         """Mean ranks (B,) of pictures (B, 3, H, W) in [0, 1]; the prompts must be the ensemble's own."""

@@ -6,9 +6,11 @@ it is downloaded by huggingface_hub, which shows progress and resumes where it b
 
 Each repository is asked for at a pinned commit, and two files by a pinned SHA-256.  These are taken from public code
 that used the files and recorded them; nothing was downloaded where this was written, so a pin may turn out to be wrong,
-and then `revision="main"` and `sha256={}` go without.  Every file from the hub is held to the checksum under which the
-hub has it, and its first use writes commit and SHA-256 to a lock file (~/.cache/vartut/published.lock.json): from then
-on that SHA-256 is demanded, of your own copy too.  A file of yours that is neither pinned nor locked is taken as it is.
+and then $VARTUT_REVISION=main and `sha256={}` go without.  Every file that `fetch` has from the hub is held to the
+checksum under which the hub has it, and its first use writes commit and SHA-256 to a lock file
+(~/.cache/vartut/published.lock.json): from then on that SHA-256 is demanded, of your own copy too.  A file of yours
+that is neither pinned nor locked is taken as it is.  flan-t5-xl, LLaVA and FLUX are fetched by transformers and
+diffusers, at the pinned commit too, and not locked.
 """
 
 import hashlib
@@ -78,6 +80,11 @@ def published(name: str) -> Published:
     return PUBLISHED[name]
 
 
+def commit_of(repo: str, revision: str | None = None) -> str | None:
+    """The commit or branch to ask a repository for: `revision`, else $VARTUT_REVISION, else the pinned one, if any."""
+    return revision or os.environ.get("VARTUT_REVISION") or REVISIONS.get(repo)
+
+
 def own_folder(folder: str | Path | None = None) -> Path:
     """Where files that you downloaded yourself are looked for."""
     return Path(folder or os.environ.get("VARTUT_PUBLISHED") or vartut_cache() / "published")
@@ -92,7 +99,7 @@ def own_places(repo: str, file: str, folder: str | Path | None = None) -> list[P
 def here(repo: str, file: str, folder: str | Path | None = None, revision: str | None = None) -> Path | None:
     """The path of a file if it is on this machine, at the commit that `fetch` would ask for; else None."""
     found = [path for path in own_places(repo, file, folder) if path.is_file()]
-    cached = try_to_load_from_cache(repo, file, revision=revision or REVISIONS.get(repo))
+    cached = try_to_load_from_cache(repo, file, revision=commit_of(repo, revision))
     return found[0] if found else Path(cached) if isinstance(cached, str) else None
 
 
@@ -114,14 +121,14 @@ def fetch(
     """The path of one file of a repository on this machine, downloaded if it must be, its checksum verified.
 
     `cache` is Hugging Face's cache (None: its own default), `lock` the lock file, `revision` a commit or branch (None:
-    the pinned one, else the one that the lock names, else "main"), `sha256` has pinned checksums by file name.  Raises
-    FileNotFoundError that says what to fetch and where to put it, or ValueError for a file that is not the one that was
-    pinned or locked.
+    that of `commit_of`, else the one that the lock names, else "main"), `sha256` has pinned checksums by file name.
+    Raises FileNotFoundError that says what to fetch and where to put it, or ValueError for a file that is not the one
+    that was pinned or locked.
     """
     lock = Path(lock) if lock else vartut_cache() / "published.lock.json"
     locked = read_lock(lock).get(repo, {}).get("revision")
     places = own_places(repo, file, folder)
-    asked = revision or REVISIONS.get(repo) or locked or "main"
+    asked = commit_of(repo, revision) or locked or "main"
     if found := [place for place in places if place.is_file()]:
         path, commit = found[0], None
     else:
@@ -144,7 +151,7 @@ def unavailable(repo: str, file: str, licence: str, revision: str, folder: Path,
     """One line on what to fetch, where to put it, and why it could not be downloaded."""
     absent = isinstance(error, (RevisionNotFoundError, EntryNotFoundError))
     if absent and not isinstance(error, LocalEntryNotFoundError):  # the latter: offline, and not in the cache
-        remedy = 'the repository has no such commit or file: pass revision="main" for its newest'
+        remedy = "the repository has no such commit or file: set VARTUT_REVISION=main for its newest"
     else:
         remedy = "or run again online, which resumes a broken download"
     url = f"https://huggingface.co/{repo}/resolve/{revision}/{file}"

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from ..ledger import Ledger
 from ..sampler import rows_of, uniform
-from .files import REVISIONS
+from .files import commit_of
 
 REPOSITORY = "black-forest-labs/FLUX.1-dev"  # its licence: non-commercial; FLUX.1-schnell is Apache-2.0
 
@@ -333,7 +333,7 @@ def load(
         with warnings.catch_warnings():  # newer ones call it dtype, and still know the name that the older ones know
             warnings.filterwarnings("ignore", ".*torch_dtype", FutureWarning)
             pipeline = FluxPipeline.from_pretrained(
-                path, revision=revision or REVISIONS.get(str(path)), torch_dtype=dtype, **dict.fromkeys(absent)
+                path, revision=commit_of(str(path), revision), torch_dtype=dtype, **dict.fromkeys(absent)
             )
     except OSError as error:
         raise missing from error

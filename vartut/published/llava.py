@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..device import device, half_dtype
 from ..torchvision_repair import repair
 from ..verifiers import paired
-from .files import REVISIONS, download
+from .files import commit_of, download
 from .loading import whole_model
 
 REPO, LICENCE = "llava-hf/llava-onevision-qwen2-7b-ov-hf", "Apache-2.0"
@@ -97,7 +97,7 @@ def load_llava(
     from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor  # slow to import
 
     where = device() if where is None else torch.device(where)
-    revision = revision or REVISIONS.get(str(path))
+    revision = commit_of(str(path), revision)
     missing = FileNotFoundError(
         f"no LLaVA-OneVision at {path}: fetch it with `{download(REPO)}` (16 GB, licence {LICENCE}), "
         "or name a folder that holds it"

@@ -67,6 +67,8 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> dict[str, Tenso
     try:  # files from before PyTorch 1.6 are no archives, and cannot be mapped
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        if out_of_memory(error):
+            raise
         reason = (str(error).splitlines() or ["cut short"])[0]
         raise ValueError(f"{path} is not a PyTorch file of tensors alone: download it again ({reason})") from error
     if not isinstance(state, dict):
@@ -86,12 +88,19 @@ def whole_model(kind, path, revision: str | None, dtype: torch.dtype):
     try:
         model, told = kind.from_pretrained(path, **options)
     except (SafetensorError, RuntimeError) as error:  # the latter: in another shape
+        if out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:160]
         raise ValueError(f"the weights at {path} are damaged or of another model ({reason}): fetch them") from error
     if told["missing_keys"]:
         count, first = len(told["missing_keys"]), sorted(told["missing_keys"])[0]
         raise ValueError(f"the weights at {path} lack {count} tensors of {kind.__name__}, the first being {first!r}")
     return model
+
+
+def out_of_memory(error: Exception) -> bool:
+    """True if an error says that memory is short, which no download mends."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error).lower()
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], dtype: torch.dtype, device: str | torch.device) -> nn.Module:

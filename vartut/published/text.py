@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..torchvision_repair import repair
-from .files import REVISIONS, TEXT_LICENCE, TEXT_REPO, download
+from .files import TEXT_LICENCE, TEXT_REPO, commit_of, download
 from .loading import whole_model
 
 MAX_TOKENS = 512  # longer prompts are cut, as in the authors' code
@@ -46,7 +46,7 @@ def encode_text(
 
     where = torch.device(where)
     dtype = dtype or (torch.bfloat16 if where.type == "cpu" else torch.float16)
-    revision = revision or REVISIONS.get(str(encoder))
+    revision = commit_of(str(encoder), revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(encoder, revision=revision)
         model = whole_model(T5EncoderModel, encoder, revision, dtype)

@@ -1,6 +1,6 @@
 """Codebook or bits?  Trains both for the same steps and measures them: data/results/tokenizers.csv.
 
-    python benchmarks/tokenizers.py --steps 600        about seven minutes on two cores
+    python benchmarks/quantizers.py --steps 600        about seven minutes on two cores
 
 Measured on test pictures of all tasks: squared error, the share of pictures of which the judge says the same after
 reconstruction (`benchmarks/reconstruction.py`, which also measures the shipped tokenizer), and the use of the codes
