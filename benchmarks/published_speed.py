@@ -3,11 +3,12 @@
     python benchmarks/published_speed.py                            all of it: an hour on two cores
     python benchmarks/published_speed.py --batches 1 --beams 0      the shortest run; beams are computed all the same
 
-One row per number, with what it was measured on; a run replaces the rows of its own models and leaves the others.  `how` is "measured"; "computed" where a formula alone says it; or
-"computed from measured passes" for a beam: rows a scale, counted, times the measured seconds a row and scale, and
-pictures times the measured seconds of decoding.  The beams are then run as well, so that the two can be compared: a
-small one, and with `--beams 3` the two of w c = 15.  `load` is the machine's load average when the row was made: above
-the number of threads other programs took part of the time, and the processor's seconds say more than the clock's.
+One row per number, with what it was measured on; a run replaces the rows of its own models and leaves the others.
+`how` is "measured"; "computed" where a formula alone says it; or "computed from measured passes" for a beam: rows a
+scale, counted, times the measured seconds a row and scale, and pictures times the measured seconds of decoding.  The
+beams are then run as well, so that the two can be compared: a small one, and with `--beams 3` the two of w c = 15.
+`load` is the machine's load average when the row was made: above the number of threads other programs took part of the
+time, and the processor's seconds say more than the clock's.
 
 The last rows ask whether float16 is safe for Infinity-125M: random weights of variance 1 / fan-in, one output channel
 in a hundred ten times as large (trained transformers have such channels), then all matrices multiplied by a factor.
