@@ -172,10 +172,10 @@ def load_any(name: str):
 
 def load_models(args, entries: list[dict]):
     """The sampler, and the verifier or None.  Raises ValueError, FileNotFoundError before anything is painted."""
+    verifier = None if args.search == "none" else load_any(args.verifier)  # first: the painter's files are the larger
     sampler = vartut.load(args.model, **({} if args.text is None else {"text": args.text}))
     if args.branch is not None and args.branch > len(sampler.branch_steps):
         raise ValueError(f"--branch is at most {len(sampler.branch_steps)} for {args.model}; got {args.branch}")
-    verifier = None if args.search == "none" else load_any(args.verifier)
     if args.text is None and hasattr(sampler, "features"):
         sampler.features([entry["prompt"] for entry in entries])  # all at once: the encoder is loaded for each call
     return sampler, verifier
@@ -245,7 +245,7 @@ def run(args) -> int:
             tflop, seconds = round(ledger.total("flops") / 1e12, 3), round(ledger.total("seconds"), 2)
             row = (i, j, args.search, *found, finished, ledger.nfe, ledger.paper_nfe, tflop, seconds)
             add_cost(costs, row)
-            save(image, path)  # last: a picture that is there has its row
+            save(image, path)  # last: a picture that is there has its row, whatever interrupts
             painted += 1
     print(f"{painted} pictures of {len(entries)} prompts in {args.out}, their costs in {costs}")
     return painted

@@ -11,7 +11,8 @@
 The first two print the mean over prompts with its 95 % interval and write a row to data/results/published_scores.csv,
 from which notebook 11 fills its table.  Pictures found with the same verifier are refused: what a search climbed does
 not measure it, unless `--climbed` says that this is meant, as in the paper's figure of ImageReward against NFE.  The
-third enters what a benchmark's own program computed.  Without `--what` a score is printed and enters no table.
+third enters what a benchmark's own program computed.  A row wants all pictures of the settings, and its benchmark's
+layout and number of prompts (`WANTED`).  Without `--what` a score is printed and enters no table.
 """
 
 import argparse
@@ -32,6 +33,12 @@ from vartut.paths import data_folder
 
 COLUMNS = ("what", "ours", "low", "high", "prompts", "pictures", "verifier", "searched_with", "device", "commit")
 CATEGORIES = ("color", "shape", "texture", "spatial", "numeracy", "complex")  # of T2I-CompBench++ in the paper
+WANTED = {  # how the pictures of a row are painted, by how its name begins: the benchmarks' own numbers
+    "GenEval": {"layout": "geneval", "prompts": 553},
+    "GenEval, overall, baseline": {"n": 4},  # how many the paper took with beam search is not known
+    "DrawBench": {"layout": "geneval", "prompts": 200},
+    "T2I-CompBench++": {"layout": "compbench", "prompts": 300},  # of each category
+}
 
 
 # ---- what the paper claims -----------------------------------------------------------------------------------------
@@ -60,6 +67,18 @@ def claims() -> list[tuple[str, float, str]]:
     return found
 
 
+def check_kind(what: str, settings: dict) -> None:
+    """Raise ValueError unless pictures were painted as `WANTED` says for the row `what`."""
+
+    def said(kind: dict) -> str:
+        return ", ".join(f"{value} prompts" if key == "prompts" else f"--{key} {value}" for key, value in kind.items())
+
+    wanted = {key: value for begin, kind in WANTED.items() if what.startswith(begin) for key, value in kind.items()}
+    there = {key: len(settings[key]) if key == "prompts" else settings[key] for key in wanted}
+    if there != wanted:
+        raise ValueError(f'"{what}" wants {said(wanted)}, these are of {said(there)}: leave --what away')
+
+
 def check_claim(args, settings: dict, costs: list[dict]) -> None:
     """Raise ValueError unless --what is a row of the table, and these pictures and this score are of its kind."""
     hub.check_name(args.what, tuple(what for what, _, _ in claims()), "row of the table")
@@ -68,11 +87,14 @@ def check_claim(args, settings: dict, costs: list[dict]) -> None:
     for end, search in (("baseline", "none"), ("beam search", "beam")):
         if args.what.endswith(end) and settings["search"] != search:
             raise ValueError(f'"{args.what}" wants --search {search}, these are of --search {settings["search"]}')
+    check_kind(args.what, settings)
     if args.what.startswith("DrawBench"):
         wanted = args.what.split()[-2]
         if others := sorted({row["paper_nfe"] for row in costs} - {wanted}):
             raise ValueError(f'"{args.what}" wants pictures of {wanted} paper_nfe in costs.csv; these cost {others[0]}')
-        if args.value is None and canonical(args.verifier or "image-reward") != "image-reward":
+        if args.value is not None:
+            raise ValueError(f'"{args.what}" is scored here, by image-reward: leave --value and --by away')
+        if canonical(args.verifier or "image-reward") != "image-reward":
             raise ValueError(f'"{args.what}" is scored by image-reward, not by {args.verifier}: leave --what away')
     elif args.value is None:
         raise ValueError(f'"{args.what}" is scored by its benchmark\'s own program: enter it with --value and --by')
@@ -124,6 +146,20 @@ def read_costs(folder: Path, found: list[tuple[int, int, str, Path]]) -> list[di
         if (str(i), str(j)) not in rows:
             raise ValueError(f"{picture} has no row in {path}: delete it, and paint it with the command of the others")
     return [rows[str(i), str(j)] for i, j, _, _ in found]
+
+
+def check_whole(folder: Path, settings: dict, found: list[tuple[int, int, str, Path]]) -> None:
+    """Raise ValueError unless each of the n pictures of each prompt is there once, and no other."""
+    numbers = [(i, j) for i in range(len(settings["prompts"])) for j in range(settings["n"])]
+    there = [(i, j) for i, j, _, _ in found]
+    if missing := sorted(set(numbers) - set(there)):
+        i, j = missing[0]
+        raise ValueError(
+            f"{folder} is unfinished, {len(missing)} of {len(numbers)} pictures are missing, the first being number "
+            f"{j} of prompt {i}: run the command that paints it again"
+        )
+    if len(there) != len(numbers):
+        raise ValueError(f"{folder} has {len(there)} pictures, of which {len(numbers)} are wanted: move others away")
 
 
 def score(found: list[tuple[int, int, str, Path]], verifier) -> list[float]:
@@ -178,7 +214,13 @@ def run(args) -> dict:
     table = args.table or data_folder() / "results" / "published_scores.csv"
     if args.what is not None:
         check_claim(args, settings, costs)
+        check_whole(args.folder, settings, found)
         check_table(table)  # before hours of scoring
+    else:
+        try:
+            check_whole(args.folder, settings, found)
+        except ValueError as error:
+            print(f"published_scores: warning: {error}", file=sys.stderr)
     if args.value is None:
         means = score(found, load_any(by))
         numbers = [round(value, 4) for value in (sum(means) / len(means), *interval(means))]
@@ -213,9 +255,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"published_scores: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    span = f"{row['low']} to {row['high']}, " if row["low"] != "" else ""
+    span = "no interval" if row["low"] == "" else f"95 % interval {row['low']} to {row['high']}"
     where = row["what"] or "in no table"
-    print(f"{where}: {row['ours']} by {row['verifier']} ({span}{row['prompts']} prompts, {row['pictures']} pictures)")
+    print(f"{where}: {row['ours']} by {row['verifier']} ({span}, {row['prompts']} prompts, {row['pictures']} pictures)")
     return 0
 
 

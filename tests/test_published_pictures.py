@@ -4,6 +4,9 @@ import csv
 import importlib.util
 import inspect
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +16,19 @@ from PIL import Image
 from toy_models import toy_sampler
 
 import vartut
+from vartut.ledger import Ledger
 from vartut.published.clipscore import load_clip_score
 from vartut.published.text import save_features
 from vartut.sampler import row_seed
 
+ROOT = Path(__file__).parents[1]
 PROMPTS = ["a red circle", "a blue square above a green star"]
 
 
 @pytest.fixture
 def script(monkeypatch):
     """benchmarks/published_pictures.py, with a toy model and a verifier that likes bright pictures."""
-    path = Path(__file__).parents[1] / "benchmarks" / "published_pictures.py"
-    spec = importlib.util.spec_from_file_location("published_pictures", path)
+    spec = importlib.util.spec_from_file_location("published_pictures", ROOT / "benchmarks" / "published_pictures.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sampler = toy_sampler()
@@ -49,7 +53,6 @@ def command(tmp_path, *more) -> list[str]:
 
 
 def contents(folder) -> dict[str, bytes]:
-    """Every file of a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.glob("**/*") if p.is_file()}
 
 
@@ -99,6 +102,28 @@ def test_searches_cost_what_they_should_and_find_brighter_pictures(script, tmp_p
         assert abs(found.float().mean() / 255 - float(row["score"])) < 0.01
 
 
+def test_costs_are_the_ledgers(script, tmp_path, monkeypatch):
+    ledger = Ledger()
+    ledger.add("transformer", nfe=3, flops=2.5e12, seconds=1.5, paper_nfe=4)
+    ledger.add("verifier", flops=1.25e12, seconds=0.25, calls=7)
+    monkeypatch.setattr(script, "paint", lambda *_: (torch.zeros(3, 4, 4), 0.123456, 7, ledger))
+    script.main(command(tmp_path, "--search", "random"))
+    head, *rows = (tmp_path / "out" / "costs.csv").read_text().splitlines()
+    assert head == "prompt,picture,search,verifier,score,finished,nfe,paper_nfe,tflop,seconds"
+    assert rows == [f"{i},0,random,image-reward,0.12346,7,3,4,3.75,1.75" for i in range(2)]
+
+
+@pytest.mark.parametrize("search", ["random", "greedy", "beam"])
+def test_no_more_rows_go_together_than_said(script, tmp_path, monkeypatch, search):
+    seen = []
+    monkeypatch.setattr(script, "load_any", lambda _: lambda images, _: seen.append(len(images)) or bright(images, _))
+    for rows in (1, 3, 4):
+        seen.clear()
+        options = f"--search {search} --candidates 4 --branch 2 --max-rows {rows} --out {tmp_path / str(rows)}"
+        assert script.main(command(tmp_path, *options.split())) == 0
+        assert max(seen) == rows
+
+
 def test_pictures_lie_as_t2i_compbenchs_scorers_want_them(script, tmp_path):
     assert script.main(command(tmp_path, "--n", "2", "--layout", "compbench")) == 0
     names = [f"{PROMPTS[i]}_{2 * i + j:06d}.png" for i in range(2) for j in range(2)]
@@ -106,11 +131,8 @@ def test_pictures_lie_as_t2i_compbenchs_scorers_want_them(script, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["costs.csv", "samples", "settings.json"]
 
 
-def test_a_verifier_is_named_or_is_open_clips_model_and_weights(script):
+def test_a_verifier_is_named_or_is_open_clips_model_and_weights(script, tmp_path):
     assert script.load_any("image-reward") is script.load_any("ViT-L-14:openai") is bright
-
-
-def test_open_clips_name_of_clip_score_is_clip_score(script, tmp_path):
     defaults = inspect.signature(load_clip_score).parameters
     assert script.canonical(f"{defaults['name'].default}:{defaults['tag'].default}") == "clip-score"
     assert script.canonical("ViT-B-32:openai") == "ViT-B-32:openai"
@@ -128,15 +150,19 @@ def test_without_a_file_of_features_the_encoder_is_asked_once_for_all_prompts(sc
 # ---- resuming ------------------------------------------------------------------------------------------------------
 
 
-def test_finished_pictures_are_left_alone(script, tmp_path, capsys):
+def test_finished_pictures_are_left_alone_though_n_and_what_a_search_does_not_use_differ(script, tmp_path, capsys):
     script.main(command(tmp_path))
-    first = tmp_path / "out" / "00000" / "samples" / "0000.png"
-    before = first.stat().st_mtime_ns
-    (tmp_path / "out" / "00001" / "samples" / "0000.png").unlink()
-    capsys.readouterr()
-    script.main(command(tmp_path, "--max-rows", "4"))
-    assert "1 pictures of 2 prompts" in capsys.readouterr().out
-    assert first.stat().st_mtime_ns == before
+    first, second = (tmp_path / "out" / f"{i:05d}" / "samples" / "0000.png" for i in range(2))
+    painted, before = first.stat().st_mtime_ns, contents(tmp_path / "out")
+    second.unlink()
+    unused = ("--width", "7", "--candidates", "9", "--verifier", "aesthetic", "--max-rows", "4")
+    assert script.main(command(tmp_path, *unused, "--n", "2")) == 0
+    assert "3 pictures of 2 prompts" in capsys.readouterr().out
+    after = contents(tmp_path / "out")
+    assert len([name for name in after if name.endswith("png")]) == 4
+    assert all(after[name] == data for name, data in before.items() if name.endswith("png"))
+    assert first.stat().st_mtime_ns == painted
+    assert json.loads(after["settings.json"])["n"] == 2
 
 
 BEAM = ("--search", "beam", "--width", "2", "--candidates", "2", "--branch", "1")
@@ -168,26 +194,12 @@ def test_a_folder_is_of_one_kind_of_picture(script, tmp_path, capsys, first, the
 
 def test_a_folder_is_of_one_model_and_one_list_of_prompts(script, tmp_path, capsys):
     script.main(command(tmp_path))
-    before = contents(tmp_path / "out")
-    arguments = command(tmp_path)
-    error = refused(script, capsys, ["infinity-125m", *arguments[1:]])
-    assert "model (infinity-2b there, infinity-125m asked)" in error
-    (tmp_path / "prompts.txt").write_text(f"{PROMPTS[0]}\na yellow ring\n")
-    assert "prompts (2 there, 2 asked, number 2 differs)" in refused(script, capsys, arguments)
-    (tmp_path / "prompts.txt").write_text(f"{PROMPTS[0]}\n")
-    assert "prompts (2 there, 1 asked, number 2 differs)" in refused(script, capsys, arguments)
+    before, arguments = contents(tmp_path / "out"), command(tmp_path)
+    assert "model (infinity-2b there, infinity-125m" in refused(script, capsys, ["infinity-125m", *arguments[1:]])
+    for asked, text in ((2, f"{PROMPTS[0]}\na yellow ring\n"), (1, f"{PROMPTS[0]}\n")):
+        (tmp_path / "prompts.txt").write_text(text)
+        assert f"prompts (2 there, {asked} asked, number 2 differs)" in refused(script, capsys, arguments)
     assert contents(tmp_path / "out") == before
-
-
-def test_what_a_search_does_not_use_may_differ_and_n_may_grow(script, tmp_path):
-    script.main(command(tmp_path))
-    before = contents(tmp_path / "out")
-    unused = ("--width", "7", "--candidates", "9", "--verifier", "aesthetic")
-    assert script.main(command(tmp_path, *unused, "--n", "2")) == 0
-    after = contents(tmp_path / "out")
-    assert len([name for name in after if name.endswith("png")]) == 4
-    assert all(after[name] == data for name, data in before.items() if name.endswith("png"))
-    assert json.loads(after["settings.json"])["n"] == 2
 
 
 def test_pictures_of_unknown_settings_are_not_added_to(script, tmp_path, capsys):
@@ -200,21 +212,24 @@ def test_pictures_of_unknown_settings_are_not_added_to(script, tmp_path, capsys)
     assert "no settings.json that says how" in refused(script, capsys, command(tmp_path))
 
 
-def test_an_interrupted_picture_is_painted_again(script, tmp_path, monkeypatch):
-    plain = script.Image.Image.save
-
+def test_an_interrupted_picture_has_its_row_and_is_painted_again(script, tmp_path, monkeypatch):
     def interrupted(image, path, **how):
         Path(path).write_bytes(b"half a picture")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(script.Image.Image, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        script.main(command(tmp_path))
-    monkeypatch.setattr(script.Image.Image, "save", plain)
+    with monkeypatch.context() as patch:
+        patch.setattr(script.Image.Image, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            script.main(command(tmp_path))
+    samples, costs = tmp_path / "out" / "00000" / "samples", tmp_path / "out" / "costs.csv"
+    assert [p.name for p in samples.iterdir()] == ["part"]
+    assert [line[:4] for line in costs.read_text().splitlines()] == ["prom", "0,0,"], "its row is there before it is"
     assert script.main(command(tmp_path)) == 0
-    samples = tmp_path / "out" / "00000" / "samples"
     assert [p.name for p in samples.iterdir()] == ["0000.png"]
     assert pixels(samples / "0000.png").shape[0] == 3
+    monkeypatch.setattr(script, "add_cost", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
+    assert script.main([*command(tmp_path), "--out", str(tmp_path / "full")]) == 2
+    assert not list((tmp_path / "full").glob("**/*.png")), "a picture that has no row is not there"
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------
@@ -229,11 +244,10 @@ def test_genevals_own_prompt_file_is_read_and_handed_on(script, tmp_path):
         assert json.loads((tmp_path / "out" / "00000" / "metadata.jsonl").read_text()) == entry
 
 
-@pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])
-def test_a_byte_order_mark_is_no_part_of_a_prompt(script, tmp_path, name):
-    line = PROMPTS[0] if name.endswith("txt") else json.dumps({"prompt": PROMPTS[0]})
-    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + line.encode() + b"\r\n")
-    assert script.read_prompts(tmp_path / name) == [{"prompt": PROMPTS[0]}]
+def test_a_byte_order_mark_is_no_part_of_a_prompt(script, tmp_path):
+    for name, line in (("prompts.txt", PROMPTS[0]), ("prompts.jsonl", json.dumps({"prompt": PROMPTS[0]}))):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + line.encode() + b"\r\n")
+        assert script.read_prompts(tmp_path / name) == [{"prompt": PROMPTS[0]}]
 
 
 @pytest.mark.parametrize(
@@ -255,18 +269,12 @@ def test_a_line_that_is_no_prompt_is_named(script, tmp_path, capsys, name, data,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", ["--n", "--width", "--candidates", "--branch", "--max-rows"])
-@pytest.mark.parametrize("value", ["0", "-1"])
-def test_counts_are_at_least_one(script, tmp_path, capsys, option, value):
-    error = refused(script, capsys, command(tmp_path, *BEAM, f"{option}={value}"))
-    assert f"{option} is a whole number of at least 1; got {value}" in error
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_beam_cannot_branch_deeper_than_the_model(script, tmp_path, capsys):
-    assert "--branch is at most 6 for infinity-2b; got 7" in refused(
-        script, capsys, command(tmp_path, *BEAM, "--branch", "7")
-    )
+def test_counts_are_at_least_one_and_a_beam_cannot_branch_deeper_than_the_model(script, tmp_path, capsys):
+    for option in ("--n", "--width", "--candidates", "--branch", "--max-rows"):
+        for value in (0, -1):
+            error = refused(script, capsys, command(tmp_path, *BEAM, f"{option}={value}"))
+            assert f"{option} is a whole number of at least 1; got {value}" in error
+    assert "--branch is at most 6 for infin" in refused(script, capsys, command(tmp_path, *BEAM, "--branch", "7"))
     assert not (tmp_path / "out").exists()
 
 
@@ -278,8 +286,7 @@ def test_names_that_compbench_cannot_have_are_told_before_anything_is_painted(sc
     assert last in error
     assert "where / and _ cannot be" in error or "255 bytes" in error
     assert not (tmp_path / "out").exists()
-    args = script.parser().parse_args(arguments[:-2])
-    script.check_prompts(args, script.read_prompts(args.prompts))  # GenEval's layout has no prompts in names
+    script.check_prompts(script.parser().parse_args(arguments[:-2]), [{"prompt": last}])  # GenEval's names have none
 
 
 def test_prompts_without_features_are_told_before_anything_is_painted(script, tmp_path, capsys):
@@ -300,3 +307,43 @@ def test_a_prompt_that_is_no_class_is_told_before_var_paints(script, tmp_path, c
     (tmp_path / "prompts.txt").write_text("golden retriever\ngolden retrieve\n")
     assert "'golden retrieve' is no ImageNet class" in refused(script, capsys, arguments)
     assert not (tmp_path / "out").exists()
+
+
+# ---- the commands themselves: their folder is where python looks for modules first, so nothing there may hide one ----
+
+TINY = """
+import os, runpy, sys, torch
+sys.path[0] = "benchmarks"  # as for a script that lies there
+from vartut.published import imagereward
+model = imagereward.RewardModel(32, 16, width=8, depth=1, heads=2, hidden=8, layers=1, text_heads=2, inner=16, words=6)
+imagereward.RewardModel = lambda: model
+torch.save(model.state_dict(), os.environ["VARTUT_PUBLISHED"] + "/ImageReward.pt")
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+def process(tmp_path, *arguments) -> subprocess.CompletedProcess:
+    """Another Python, in which BERT's words are on the machine, and no other published file."""
+    words = tmp_path / "own" / "bert-base-uncased" / "vocab.txt"
+    words.parent.mkdir(parents=True)
+    words.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
+    env |= {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path), "VARTUT_PUBLISHED": str(words.parents[1])}
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["published_pictures", "published_scores"])
+def test_a_verifier_that_is_not_there_is_one_line_of_the_real_command(script, tmp_path, name):
+    assert script.main(command(tmp_path)) == 0
+    painting = command(tmp_path, "--search", "beam", "--out", str(tmp_path / "other"))
+    arguments = painting if name == "published_pictures" else [tmp_path / "out"]
+    done = process(tmp_path, f"benchmarks/{name}.py", *arguments, "--verifier", "image-reward")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith(f"{name}: ImageReward.pt is not on this machine: fetch https://huggingface.co/")
+
+
+def test_the_real_command_builds_image_reward_and_scores_with_it(script, tmp_path):
+    assert script.main(command(tmp_path)) == 0
+    done = process(tmp_path, "-c", TINY, "benchmarks/published_scores.py", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert " by image-reward (95 % interval " in done.stdout
