@@ -3,7 +3,7 @@
 A ledger belongs to a run, never to a state: whoever triggers a forward pass pays for it, once.  It is append-only.
 One NFE is one guided evaluation of one row at one step (two passes where there is an unconditional branch).  Beside
 what ran stands the paper's convention (arXiv 2510.16751), which charges every child one NFE at every step, as if no
-forward pass were ever shared between siblings or remembered.
+forward pass were ever shared between siblings or remembered.  `peak_bytes` is what remembering took.
 """
 
 import time

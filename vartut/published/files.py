@@ -69,8 +69,6 @@ CHECKSUMS = {  # SHA-256, as the first is in three public projects and the secon
     "vae_ch160v4096z32.pth": "7c3ec27ae28a3f87055e83211ea8cc8558bd1985d7b51742d074fb4c2fcf186c",
     "var_d16.pth": "4f6151aad91c94e03e224dd7358d8389fa05301c0c291279566998efb54b0ecb",
 }
-
-
 SHARED_NAMES = ("open_clip_model.safetensors", "vocab.txt")  # of files in more than one repository
 
 
@@ -144,7 +142,7 @@ def fetch(
 def download(repo: str) -> str:
     """The command that fetches a repository's configuration, vocabulary and safetensors weights, as pinned."""
     kinds = " ".join(f'--include "*.{kind}"' for kind in ("json", "txt", "model", "safetensors"))
-    return f"hf download {repo} --revision {REVISIONS[repo]} {kinds}"
+    return f"hf download {repo} --revision {commit_of(repo)} {kinds}"
 
 
 def unavailable(repo: str, file: str, licence: str, revision: str, folder: Path, error: Exception) -> str:
@@ -188,18 +186,18 @@ def verify(path: Path, repo: str, file: str, commit: str | None, lock: Path, pin
         return
     if entry.get("place") == place and entry.get("bytes") == path.stat().st_size and entry.get("sha256") == wanted:
         return
-    found = checksum(path)
-    if wanted is None and re.fullmatch("[0-9a-f]{40}", path.resolve().name):  # and small ones as git does
-        wanted = found if git_hash(path) == path.resolve().name else f"of {path.resolve().name}"
+    sha256 = found = checksum(path)
+    if wanted is None and re.fullmatch("[0-9a-f]{40}", path.resolve().name):  # and small ones under git's name for them
+        found, wanted = git_hash(path), path.resolve().name
     if wanted is not None and found != wanted:
         remedy = "pass sha256={} if it is what you want" if pinned else f"delete its entry in {lock} if it was replaced"
         raise ValueError(
-            f"{path} is not the {file} that was expected (SHA-256 {found[:12]}..., not {wanted[:12]}...): "
+            f"{path} is not the {file} that was expected (checksum {found[:12]}..., not {wanted[:12]}...): "
             f"delete it and fetch it again, or {remedy}"
         )
     repository = locks.setdefault(repo, {"revision": commit, "files": {}})
     repository["revision"] = repository["revision"] or commit
-    repository["files"][file] = {"sha256": found, "bytes": path.stat().st_size, "place": place}
+    repository["files"][file] = {"sha256": sha256, "bytes": path.stat().st_size, "place": place}
     lock.parent.mkdir(parents=True, exist_ok=True)
     partial = lock.with_suffix(".partial")
     partial.write_text(json.dumps(locks, indent=1) + "\n")

@@ -79,8 +79,8 @@ def save_features(path: str | Path, features: dict[str, Tensor], encoder: str | 
 class FeatureFile:
     """Features by prompt from a file that `save_features` wrote; a tensor is read when it is asked for.
 
-    features = FeatureFile("features.safetensors")
-    condition = model.encode([features[prompt] for prompt in prompts])
+        features = FeatureFile("features.safetensors")
+        condition = model.encode([features[prompt] for prompt in prompts])
     """
 
     def __init__(self, path: str | Path):
