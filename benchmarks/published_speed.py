@@ -8,7 +8,8 @@ One row per number, with what it was measured on; a run replaces the rows of its
 scale, counted, times the measured seconds a row and scale, and pictures times the measured seconds of decoding.  The
 beams are then run as well, so that the two can be compared: a small one, and with `--beams 3` the two of w c = 15.
 `load` is the machine's load average when the row was made: above the number of threads other programs took part of the
-time, and the processor's seconds say more than the clock's.
+time, and the processor's seconds say more than the clock's.  Set OMP_WAIT_POLICY=passive, as for the rows there, or
+threads that wait count as the processor's seconds too.
 
 The last rows ask whether float16 is safe for Infinity-125M: random weights of variance 1 / fan-in, one output channel
 in a hundred ten times as large (trained transformers have such channels), then all matrices multiplied by a factor.

@@ -3,7 +3,8 @@
     python benchmarks/speed.py            about two minutes on two cores
 
 Each row is the median of several repeats after one that is not counted, with the fastest and the slowest beside it.
-Measure on a machine that does nothing else; the numbers of the design are for two CPU cores.
+Measure on a machine that does nothing else; the numbers of the design are for two CPU cores.  OMP_WAIT_POLICY=passive,
+which the Makefile sets, makes one picture take nearly three times as long.
 """
 
 import argparse
