@@ -65,7 +65,8 @@ if __name__ == "__main__":
     policy, path = os.environ.get("OMP_WAIT_POLICY", "default"), data_folder() / "results" / "speed.csv"
     with open(path) as file:
         others = [row for row in csv.DictReader(file) if row["wait_policy"] != policy]
-    made = {"wait_policy": policy, "commit": hub.commit(), "device": hub.device_name(device()), "threads": torch.get_num_threads()}
+    made = {"wait_policy": policy, "commit": hub.commit(), "device": hub.device_name(device())}
+    made |= {"threads": torch.get_num_threads()}
     rows = []
     for name, (work, pictures, repeats) in cases().items():
         seconds = repeated(work, repeats)
