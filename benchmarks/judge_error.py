@@ -25,9 +25,9 @@ import torch
 from torch.nn import functional as F
 
 from vartut import world
-from vartut.evaluate import wilson
-from vartut.hub import commit
-from vartut.judging import find, verdict
+from vartut.measure.statistics import wilson
+from vartut.provenance import commit
+from vartut.world.judging import find, verdict
 
 KINDS = {  # which kind a word is of; a change is of the kind of the new word
     **dict.fromkeys(("a", "an", *world.NUMBERS), "number"),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from vartut import hub
+from vartut import provenance
 from vartut.paths import data_folder
 from vartut.published.files import published
 
@@ -70,7 +70,8 @@ def main() -> None:
         size = write(Path(folder))
         command = [sys.executable, "-c", MEASURE, NAME, folder]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    made = {"device": hub.device_name(torch.device("cpu")), "commit": hub.commit(), "files_gb": f"{size:.2f}"}
+    made = {"device": provenance.device_name(torch.device("cpu")), "commit": provenance.commit()}
+    made |= {"files_gb": f"{size:.2f}"}
     with (data_folder() / "results" / "published_loading.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["model", "what", "value", *made])

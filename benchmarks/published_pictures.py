@@ -31,10 +31,10 @@ from PIL import Image
 
 import vartut
 from vartut.ledger import Ledger
+from vartut.models.protocol import row_seed
 from vartut.published.clipscore import load_clip_score
 from vartut.published.sampler import label
 from vartut.published.text import FeatureFile
-from vartut.sampler import row_seed
 
 COLUMNS = ("prompt", "picture", "search", "verifier", "score", "finished", "nfe", "paper_nfe", "tflop", "seconds")
 SAME = {"ViT-L-14:openai": "clip-score", "ViT-L-14-quickgelu:openai": "clip-score"}  # open_clip's names of one model

@@ -27,7 +27,7 @@ from PIL import Image
 from published_pictures import COLUMNS as COST_COLUMNS
 from published_pictures import canonical, load_any, read_prompts, read_settings
 
-from vartut import hub
+from vartut import names, provenance
 from vartut.device import device
 from vartut.paths import data_folder
 
@@ -81,7 +81,7 @@ def check_kind(what: str, settings: dict) -> None:
 
 def check_claim(args, settings: dict, costs: list[dict]) -> None:
     """Raise ValueError unless --what is a row of the table, and these pictures and this score are of its kind."""
-    hub.check_name(args.what, tuple(what for what, _, _ in claims()), "row of the table")
+    names.check_name(args.what, tuple(what for what, _, _ in claims()), "row of the table")
     if settings["model"] != "infinity-2b":
         raise ValueError(f"the table is of infinity-2b, these pictures are {settings['model']}'s: leave --what away")
     for end, search in (("baseline", "none"), ("beam search", "beam")):
@@ -227,7 +227,8 @@ def run(args) -> dict:
     else:
         numbers = [args.value, "", ""]
     counts = (len({i for i, _, _, _ in found}), len(found))
-    row = (args.what or "", *numbers, *counts, by, " ".join(sorted(behind)), hub.device_name(device()), hub.commit())
+    made = (provenance.device_name(device()), provenance.commit())
+    row = (args.what or "", *numbers, *counts, by, " ".join(sorted(behind)), *made)
     if args.what is not None:
         new = not table.exists()
         with table.open("a", newline="", encoding="utf-8") as file:

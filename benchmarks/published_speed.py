@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vartut import beam_search, hub
+from vartut import beam_search, provenance
 from vartut.device import device
 from vartut.paths import data_folder
 from vartut.published.costs import memory
@@ -227,8 +227,8 @@ if __name__ == "__main__":
     if path.exists():
         with open(path) as file:
             before = [row for row in csv.DictReader(file) if not again(row, chosen)]
-    made = {"device": hub.device_name(where), "threads": torch.get_num_threads(), "seed": chosen.seed}
-    made |= {"commit": hub.commit()}
+    made = {"device": provenance.device_name(where), "threads": torch.get_num_threads(), "seed": chosen.seed}
+    made |= {"commit": provenance.commit()}
     began = time.perf_counter()
 
     def note(name, what, value, unit, how="measured", batch=1, n=1):

@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 
 import vartut
-from vartut import evaluate, hub
+from vartut import hub, provenance, weights
 from vartut.device import device
+from vartut.measure import evaluate
 from vartut.paths import data_folder
 
 BEAM = {"width": 3, "candidates": 5}
@@ -43,8 +44,9 @@ def measure(arm: str, n: int, seed: int, folder: Path | None = None) -> list[dic
     began = time.perf_counter()
     outcomes = evaluate.judged_success(sampler, n=n, seed=seed, search=search)
     minutes = (time.perf_counter() - began) / 60
-    made = {"model": hub.read_provenance("tiny", folder)["sha256"][:12], "commit": hub.commit(), "seed": seed}
-    made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
+    made = {"model": weights.read_provenance("tiny", folder)["sha256"][:12]}
+    made |= {"commit": provenance.commit(), "seed": seed, "device": provenance.device_name(device())}
+    made |= {"threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
     table = evaluate.success_table(outcomes)
     print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(table)}", flush=True)
     rows = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in table]

@@ -15,12 +15,12 @@ import time
 import torch
 from reconstruction import measure
 
-from vartut import hub
+from vartut import provenance
 from vartut.device import device
+from vartut.models.tokenizer import Tokenizer
 from vartut.paths import data_folder
-from vartut.recipes import TokenizerRecipe
-from vartut.tokenizer import Tokenizer
-from vartut.train import train
+from vartut.training.loop import train
+from vartut.training.recipes import TokenizerRecipe
 
 
 def trained(quantizer: str, steps: int, seed: int) -> tuple[Tokenizer, dict]:
@@ -38,7 +38,8 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=100, help="test pictures a task")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    made = {"commit": hub.commit(), "device": hub.device_name(device()), "threads": torch.get_num_threads()}
+    made = {"commit": provenance.commit(), "device": provenance.device_name(device())}
+    made |= {"threads": torch.get_num_threads()}
     rows = []
     for quantizer in ("codebook", "bits"):
         began = time.perf_counter()

@@ -9,8 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-from vartut.hub import read_provenance
 from vartut.paths import data_folder
+from vartut.weights import read_provenance
 from vartut.world import TASKS
 
 README = Path(__file__).parent.parent / "README.md"

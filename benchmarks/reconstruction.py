@@ -13,9 +13,9 @@ import time
 import torch
 
 import vartut
-from vartut import hub, world
+from vartut import hub, provenance, weights, world
 from vartut.device import device
-from vartut.evaluate import wilson
+from vartut.measure.statistics import wilson
 from vartut.paths import data_folder
 
 
@@ -56,9 +56,9 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     began = time.perf_counter()
     table = measure(vartut.load_tokenizer(chosen.tokenizer), chosen.n, chosen.seed)
-    made = {"weights": hub.read_provenance(chosen.tokenizer)["sha256"][:12]}
-    made |= {"seed": chosen.seed, "commit": hub.commit()}
-    made |= {"device": hub.device_name(device()), "threads": torch.get_num_threads()}
+    made = {"weights": weights.read_provenance(chosen.tokenizer)["sha256"][:12]}
+    made |= {"seed": chosen.seed, "commit": provenance.commit()}
+    made |= {"device": provenance.device_name(device()), "threads": torch.get_num_threads()}
     made["minutes"] = round((time.perf_counter() - began) / 60, 1)
     table = [{"tokenizer": chosen.tokenizer} | row | made for row in table]
     for row in table:

@@ -17,8 +17,9 @@ import time
 import torch
 
 import vartut
-from vartut import evaluate, hub, world
+from vartut import provenance, world
 from vartut.device import device
+from vartut.measure import evaluate
 from vartut.paths import data_folder
 
 PROMPT = "a red circle left of a blue square"
@@ -65,7 +66,7 @@ if __name__ == "__main__":
     policy, path = os.environ.get("OMP_WAIT_POLICY", "default"), data_folder() / "results" / "speed.csv"
     with open(path) as file:
         others = [row for row in csv.DictReader(file) if row["wait_policy"] != policy]
-    made = {"wait_policy": policy, "commit": hub.commit(), "device": hub.device_name(device())}
+    made = {"wait_policy": policy, "commit": provenance.commit(), "device": provenance.device_name(device())}
     made |= {"threads": torch.get_num_threads()}
     rows = []
     for name, (work, pictures, repeats) in cases().items():

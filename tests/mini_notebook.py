@@ -17,7 +17,7 @@ OPENING = """# 07 · A mini notebook
 **Time.** 1 minute on two CPU cores, half a minute on a GPU.
 
 **Know before.** Nothing."""
-IMPORTS = "# imports\nfrom vartut.exercises import exercise"
+IMPORTS = "# imports\nfrom vartut.course.exercises import exercise"
 KEPT = "# kept in vartut/toy.py\nBASE = ...\n\ndef twice(x): ...\n"
 EXERCISE = """### Exercise 7.{i} · Number {i}
 

@@ -14,10 +14,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from toy_models import randomise, toy_tokenizer
 
-import vartut.train
-from vartut import cli, clip, doctor, hub, recipes
+import vartut
+from vartut import cli
+from vartut.course import doctor
+from vartut.models.transformer import NextScaleTransformer
 from vartut.paths import data_folder
-from vartut.transformer import NextScaleTransformer
+from vartut.training import recipes, verifiers
+from vartut.verifiers import clip
+from vartut.weights import load_weights, read_provenance, save_weights
 
 PROMPT = "a red circle left of a blue square"
 TOKENIZER = {"quantizer": "codebook", "codes": 32, "channels": 8, "width": 8, "scales": [1, 2, 3, 4, 6, 8]}
@@ -31,14 +35,14 @@ def toys(tmp_path_factory):
     shutil.copytree(data_folder() / "clip", folder / "clip")
     weights, tokenizer, run = folder / "weights", toy_tokenizer(), {"minutes": 1.0, "seed": 0}
     origin = {"minutes": 1.0, "device": "a toy", "runs": [run]}
-    hub.save_weights(tokenizer, "tokenizer", TOKENIZER, origin, weights)
-    digest = hub.read_provenance("tokenizer", weights)["sha256"]
+    save_weights(tokenizer, "tokenizer", TOKENIZER, origin, weights)
+    digest = read_provenance("tokenizer", weights)["sha256"]
     settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": {"guidance": 2.0}}
     transformer = randomise(NextScaleTransformer(tokenizer, **SHAPE), 0.3)
-    hub.save_weights(transformer, "tiny", settings, origin, weights)
+    save_weights(transformer, "tiny", settings, origin, weights)
     for seed, name in enumerate(("clip", "clip-hard")):
         torch.manual_seed(seed)
-        hub.save_weights(clip.build(), name, clip.SETTINGS, origin, weights)
+        save_weights(clip.build(), name, clip.SETTINGS, origin, weights)
     return folder
 
 
@@ -218,7 +222,7 @@ def test_interrupted(vartut_says, data, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vartut.evaluate.paint", interrupt)
+    monkeypatch.setattr("vartut.measure.evaluate.paint", interrupt)
     assert vartut_says("paint", PROMPT) == (130, "", "vartut: interrupted\n")
 
 
@@ -241,7 +245,7 @@ def test_an_error_of_the_program_is_not_hidden(data, monkeypatch):
     def bug(*args, **kwargs):
         raise TypeError("a bug")
 
-    monkeypatch.setattr("vartut.evaluate.paint", bug)
+    monkeypatch.setattr("vartut.measure.evaluate.paint", bug)
     with pytest.raises(TypeError, match="a bug"):
         cli.main(["paint", PROMPT])
 
@@ -386,9 +390,9 @@ def test_demo_with_the_shipped_weights(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """Evaluations that take no time, and a checkpoint after every step."""
-    for recipe in (recipes.TokenizerRecipe, recipes.TransformerRecipe, clip.ClipRecipe):
+    for recipe in (recipes.TokenizerRecipe, recipes.TransformerRecipe, verifiers.ClipRecipe):
         monkeypatch.setattr(recipe, "evaluate", lambda self: {"loss": 1.5})
-    monkeypatch.setattr(vartut.train, "train", functools.partial(vartut.train.train, save_minutes=0))
+    monkeypatch.setattr(cli, "run", functools.partial(cli.run, save_minutes=0))
 
 
 def train(name, *words, steps=3):
@@ -404,7 +408,7 @@ def test_train_writes_weights_log_and_provenance(vartut_says, data, quick):
     folder = Path("runs/tokenizer")
     names = {"tokenizer.checkpoint.safetensors", "tokenizer.log.jsonl", "tokenizer.safetensors", "tokenizer.json"}
     assert {path.name for path in folder.iterdir()} == names
-    origin = hub.read_provenance("tokenizer", folder)
+    origin = read_provenance("tokenizer", folder)
     assert (origin["steps"], origin["batch"], origin["seeds"], origin["warm_start"]) == (3, 2, [0], None)
     assert origin["metrics"] == {"loss": 1.5}
     trained = vartut.load_tokenizer("tokenizer", folder)
@@ -455,7 +459,7 @@ def test_a_run_with_other_numbers_does_not_resume(refused, vartut_says, data, qu
 
 
 def test_a_warm_start_goes_on_from_weights_and_lists_every_run(vartut_says, data, quick, monkeypatch):
-    shipped = hub.read_provenance("tiny")
+    shipped = read_provenance("tiny")
     began = {}
     loss = recipes.TransformerRecipe.loss
 
@@ -465,34 +469,34 @@ def test_a_warm_start_goes_on_from_weights_and_lists_every_run(vartut_says, data
 
     monkeypatch.setattr(recipes.TransformerRecipe, "loss", spy)
     assert vartut_says(*train("tiny", "--from-weights", "--folder", "second"))[0] == 0
-    _, tensors = hub.load_weights("tiny")
+    _, tensors = load_weights("tiny")
     assert all(torch.equal(tensor, began["weights"][name]) for name, tensor in tensors.items())
-    second = hub.read_provenance("tiny", "second")
+    second = read_provenance("tiny", "second")
     assert len(second["runs"]) == 2
     assert second["warm_start"] == shipped["sha256"]
     assert second["seeds"] == [0, 1], "a new run sees new pictures"
     assert second["minutes"] >= shipped["minutes"]
-    settings, _ = hub.load_weights("tiny", "second")
-    assert settings == hub.load_weights("tiny")[0], "its shape, its tokenizer and how it paints"
+    settings, _ = load_weights("tiny", "second")
+    assert settings == load_weights("tiny")[0], "its shape, its tokenizer and how it paints"
     began.clear()
     assert vartut_says(*train("tiny", "--from-weights", "second", "--folder", "third", "--seed", "7"))[0] == 0
-    assert torch.equal(began["weights"]["start"], hub.load_weights("tiny", "second")[1]["start"])
-    third = hub.read_provenance("tiny", "third")
+    assert torch.equal(began["weights"]["start"], load_weights("tiny", "second")[1]["start"])
+    third = read_provenance("tiny", "third")
     assert [run["warm_start"] for run in third["runs"][1:]] == [shipped["sha256"], second["sha256"]]
     assert third["seeds"] == [0, 1, 7]
 
 
 def test_clip_hard_starts_from_clip(vartut_says, data, quick):
     assert vartut_says(*train("clip-hard", "--folder", "hard", steps=1))[0] == 0
-    origin = hub.read_provenance("clip-hard", "hard")
-    assert origin["warm_start"] == hub.read_provenance("clip")["sha256"]
+    origin = read_provenance("clip-hard", "hard")
+    assert origin["warm_start"] == read_provenance("clip")["sha256"]
     assert len(origin["runs"]) == 2
     assert (origin["recipe"], origin["seed"]) == ("clip-hard", 1)
 
 
 def test_clip_starts_from_nothing(vartut_says, data, quick):
     assert vartut_says(*train("clip", "--folder", "new", steps=1))[0] == 0
-    assert hub.read_provenance("clip", "new")["warm_start"] is None
+    assert read_provenance("clip", "new")["warm_start"] is None
     assert vartut.load_verifier("clip", "new")(torch.rand(2, 3, 64, 64), PROMPT).shape == (2,)
 
 
@@ -502,8 +506,8 @@ def test_tiny_is_trained_on_the_tokens_of_the_tokenizer_beside_it(vartut_says, d
     for path in Path("first").glob("tokenizer.*"):
         shutil.copy(path, "mine")
     assert vartut_says(*train("tiny", "--folder", "mine", steps=1))[0] == 0
-    settings, _ = hub.load_weights("tiny", "mine")
-    assert settings["tokenizer_sha256"] == hub.read_provenance("tokenizer", "mine")["sha256"]
+    settings, _ = load_weights("tiny", "mine")
+    assert settings["tokenizer_sha256"] == read_provenance("tokenizer", "mine")["sha256"]
     assert vartut.load("tiny", "mine").num_steps == 6
 
 

@@ -18,16 +18,16 @@ from test_published_verifiers import pictures, reward_model, tiny_clip, tiny_lla
 from toy_models import toy_sampler, toy_tokenizer
 
 import vartut
-from vartut.clip import ClipRecipe
-from vartut.evaluate import judged_success
+from vartut.measure.evaluate import judged_success
+from vartut.models.transformer import NextScaleTransformer
 from vartut.published.aesthetic import Aesthetic
 from vartut.published.ensemble import RankEnsemble
 from vartut.published.flux import FluxSampler
 from vartut.published.imagereward import Head, ImageReward
 from vartut.published.llava import VQAScore
-from vartut.recipes import TokenizerRecipe, TransformerRecipe
-from vartut.train import train
-from vartut.transformer import NextScaleTransformer
+from vartut.training.loop import train
+from vartut.training.recipes import TokenizerRecipe, TransformerRecipe
+from vartut.training.verifiers import ClipRecipe
 
 PROMPT = "a red circle left of a blue square"
 

@@ -8,9 +8,10 @@ from scipy.stats import binomtest, norm
 from toy_models import toy_sampler
 
 from vartut import world
-from vartut.evaluate import Outcome, format_table, judged_success, paint, success_table, wilson
-from vartut.exercises import exercise
-from vartut.sampler import row_seed
+from vartut.course.exercises import exercise
+from vartut.measure.evaluate import Outcome, format_table, judged_success, paint, success_table
+from vartut.measure.statistics import wilson
+from vartut.models.protocol import row_seed
 
 PROMPTS = ["a red circle", "two stars", "a ring left of a heart", "a red circle", "a blue square"]
 

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from toy_models import randomise, toy_tokenizer
 
 import vartut
-from vartut import hub
+from vartut import hub, names, provenance, weights
 from vartut.device import device, training_dtype
+from vartut.models.tokenizer import Tokenizer
+from vartut.models.transformer import NextScaleTransformer
 from vartut.paths import data_folder
-from vartut.tokenizer import Tokenizer
-from vartut.transformer import NextScaleTransformer
 
 CPU = torch.device("cpu")
 SETTINGS = {"quantizer": "codebook", "codes": 32, "channels": 8, "width": 8, "scales": [1, 2, 3, 4, 6, 8]}
@@ -30,11 +30,11 @@ PAINTING = {"guidance": [1, 2, 3, 3, 2, 1], "temperature": 0.7, "top_k": 20, "to
 def write_toys(folder):
     """Weights "tokenizer" and "tiny" of toy size in a folder, by `save_weights`; returns the two models."""
     tokenizer = toy_tokenizer()
-    hub.save_weights(tokenizer, "tokenizer", SETTINGS, {}, folder)
+    weights.save_weights(tokenizer, "tokenizer", SETTINGS, {}, folder)
     transformer = randomise(NextScaleTransformer(tokenizer, **SHAPE), 0.3)
-    digest = hub.read_provenance("tokenizer", folder)["sha256"]
+    digest = weights.read_provenance("tokenizer", folder)["sha256"]
     settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": PAINTING}
-    hub.save_weights(transformer, "tiny", settings, {}, folder)
+    weights.save_weights(transformer, "tiny", settings, {}, folder)
     return tokenizer, transformer
 
 
@@ -87,7 +87,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(load, wrong, kin
 
 def test_known_names_pass():
     for name in ("a", "b"):
-        hub.check_name(name, ("a", "b"), "letter")
+        names.check_name(name, ("a", "b"), "letter")
 
 
 # ---- save and load -------------------------------------------------------------------------------------------------
@@ -133,8 +133,8 @@ def test_it_paints_the_same_each_time_it_is_loaded(written):
 def test_whole_numbers_stay_whole_numbers(tmp_path):
     model = torch.nn.BatchNorm1d(3)  # counts its batches in an integer
     model.num_batches_tracked += 70_000  # more than half precision holds
-    hub.save_weights(model, "norm", {"features": 3}, {}, tmp_path)
-    settings, tensors = hub.load_weights("norm", tmp_path)
+    weights.save_weights(model, "norm", {"features": 3}, {}, tmp_path)
+    settings, tensors = weights.load_weights("norm", tmp_path)
     assert settings == {"features": 3}
     assert tensors["num_batches_tracked"].dtype == torch.int64
     assert tensors["num_batches_tracked"] == 70_000
@@ -143,13 +143,13 @@ def test_whole_numbers_stay_whole_numbers(tmp_path):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 65_520.0])
 def test_weights_that_half_precision_cannot_hold_are_refused_and_the_old_ones_stay(bad, tmp_path):
     model = torch.nn.Linear(2, 1)
-    path = hub.save_weights(model, "line", {}, {}, tmp_path)
+    path = weights.save_weights(model, "line", {}, {}, tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert set(before) == {"line.safetensors", "line.json"}
     with torch.no_grad():
         model.weight[0, 1] = bad
     with pytest.raises(ValueError, match=r'"weight" of "line".*half precision.*diverge') as caught:
-        hub.save_weights(model, "line", {}, {}, tmp_path)
+        weights.save_weights(model, "line", {}, {}, tmp_path)
     line_of(caught)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     assert path.exists()
@@ -158,14 +158,14 @@ def test_weights_that_half_precision_cannot_hold_are_refused_and_the_old_ones_st
 def test_the_largest_number_of_half_precision_is_kept(tmp_path):
     model = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(model.weight, 65_504.0)
-    hub.save_weights(model, "line", {}, {}, tmp_path)
-    assert hub.load_weights("line", tmp_path)[1]["weight"] == 65_504.0
+    weights.save_weights(model, "line", {}, {}, tmp_path)
+    assert weights.load_weights("line", tmp_path)[1]["weight"] == 65_504.0
 
 
 def test_the_checksum_is_that_of_the_file(written):
     origin = json.loads((written / "tiny.json").read_text())
     data = (written / "tiny.safetensors").read_bytes()
-    assert origin["sha256"] == hub.sha256(written / "tiny.safetensors") == hashlib.sha256(data).hexdigest()
+    assert origin["sha256"] == weights.sha256(written / "tiny.safetensors") == hashlib.sha256(data).hexdigest()
     assert origin["name"] == "tiny"
     assert origin["parameters"] == sum(p.numel() for p in NextScaleTransformer(toy_tokenizer(), **SHAPE).parameters())
 
@@ -179,10 +179,10 @@ def test_no_unfinished_file_is_left_behind(written):
 def test_a_place_that_cannot_be_written_is_an_error_of_the_system_that_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        hub.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path / "file" / "weights")
+        weights.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path / "file" / "weights")
     (tmp_path / "line.partial").mkdir()  # root may write everywhere, but not into a folder as if it were a file
     with pytest.raises(OSError, match=re.escape("line.partial")):
-        hub.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path)
+        weights.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path)
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def test_damaged_weights_are_refused_with_a_remedy(name, how, folder):
 
 
 def test_damaged_verifiers_are_refused_too(tmp_path):
-    hub.save_weights(torch.nn.Linear(1, 1), "clip", {}, {}, tmp_path)
+    weights.save_weights(torch.nn.Linear(1, 1), "clip", {}, {}, tmp_path)
     flip(tmp_path / "clip.safetensors", -1)
     with pytest.raises(ValueError, match=r"is damaged or cut short.*vartut train clip") as caught:
         vartut.load_verifier("clip", tmp_path, CPU)
@@ -267,7 +267,7 @@ def test_provenance_of_other_weights_is_refused(folder):
 def test_weights_of_another_version_of_the_model_are_refused(folder):
     torch.manual_seed(0)
     other = Tokenizer("codebook", codes=32, channels=8, width=16)
-    hub.save_weights(other, "tokenizer", SETTINGS, {}, folder)  # the settings say width 8
+    weights.save_weights(other, "tokenizer", SETTINGS, {}, folder)  # the settings say width 8
     with pytest.raises(ValueError, match='the weights "tokenizer" are of another version') as caught:
         vartut.load_tokenizer("tokenizer", folder, CPU)
     assert "vartut train tokenizer" in line_of(caught)
@@ -276,7 +276,7 @@ def test_weights_of_another_version_of_the_model_are_refused(folder):
 def test_a_model_trained_on_another_tokenizers_tokens_is_refused(folder):
     torch.manual_seed(1)
     other = Tokenizer("codebook", codes=32, channels=8, width=8)  # of the same shape, so that nothing else could tell
-    hub.save_weights(other, "tokenizer", SETTINGS, {}, folder)
+    weights.save_weights(other, "tokenizer", SETTINGS, {}, folder)
     with pytest.raises(ValueError, match='"tiny" was trained on tokens of another "tokenizer"') as caught:
         vartut.load("tiny", folder, CPU)
     assert "vartut train tiny" in line_of(caught)
@@ -286,7 +286,7 @@ def test_a_folder_without_a_tokenizer_takes_the_shipped_one(folder):
     for path in folder.glob("tokenizer.*"):
         path.unlink()
     tokenizer, digest = hub.tokenizer_beside("tokenizer", folder, CPU)
-    assert digest == hub.read_provenance("tokenizer")["sha256"]
+    assert digest == weights.read_provenance("tokenizer")["sha256"]
     shipped = vartut.load_tokenizer("tokenizer", where=CPU)
     assert torch.equal(tokenizer.quantizer.codebook, shipped.quantizer.codebook)
     with pytest.raises(ValueError, match="tokens of another"):  # the toy was trained on the toy's tokens
@@ -305,7 +305,7 @@ def test_a_folder_with_a_tokenizer_is_not_mixed_with_the_shipped_one(folder):
 def record(seed, steps, minutes, before=None, **more):
     """The provenance of an imagined run."""
     recipe = SimpleNamespace(name="toy", where=CPU, batch=8, seed=seed)
-    return hub.run_record(recipe, steps, {"minutes": minutes, "loss": 1 / steps}, before, **more)
+    return provenance.run_record(recipe, steps, {"minutes": minutes, "loss": 1 / steps}, before, **more)
 
 
 def test_a_first_run_has_no_warm_start():
@@ -335,27 +335,27 @@ def test_every_run_is_listed_and_the_last_ones_facts_are_on_top():
 
 def test_the_record_is_what_lies_beside_the_weights(tmp_path):
     wanted = record(0, 10, 0.1)
-    path = hub.save_weights(torch.nn.Linear(2, 2), "line", {"in": 2}, wanted, tmp_path)
-    found = hub.read_provenance("line", tmp_path)
-    assert found == {"name": "line", "parameters": 6} | wanted | {"sha256": hub.sha256(path)}
+    path = weights.save_weights(torch.nn.Linear(2, 2), "line", {"in": 2}, wanted, tmp_path)
+    found = weights.read_provenance("line", tmp_path)
+    assert found == {"name": "line", "parameters": 6} | wanted | {"sha256": weights.sha256(path)}
 
 
 def test_commit_is_gits(monkeypatch):
     folder = data_folder().parent
     head = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
-    assert re.fullmatch(r"[0-9a-f]{12}\+?", hub.commit())
-    assert head.startswith(hub.commit().rstrip("+"))
+    assert re.fullmatch(r"[0-9a-f]{12}\+?", provenance.commit())
+    assert head.startswith(provenance.commit().rstrip("+"))
     monkeypatch.setenv("PATH", "")
-    assert hub.commit() == "unknown"
+    assert provenance.commit() == "unknown"
 
 
 def test_shipped_weights_are_whole_say_where_they_come_from_and_are_small():
-    folder = hub.weights_folder()
+    folder = weights.weights_folder()
     names = sorted(path.stem for path in folder.glob("*.safetensors"))
     assert {"tiny", "tokenizer", "clip", "clip-hard"} <= set(names)
     for name in names:
-        _, tensors = hub.load_weights(name)
-        origin = hub.read_provenance(name)
+        _, tensors = weights.load_weights(name)
+        origin = weights.read_provenance(name)
         assert {"recipe", "commit", "device", "minutes", "seeds", "metrics", "runs", "sha256"} <= set(origin), name
         assert origin["minutes"] == pytest.approx(sum(run["minutes"] for run in origin["runs"]), abs=0.06), name
         assert origin["seeds"] == [run["seed"] for run in origin["runs"]], name
@@ -368,9 +368,9 @@ def test_shipped_weights_are_whole_say_where_they_come_from_and_are_small():
 
 
 def test_the_tiny_model_knows_the_shipped_tokenizer():
-    settings, _ = hub.load_weights("tiny")
-    assert settings["tokenizer_sha256"] == hub.read_provenance("tokenizer")["sha256"]
-    assert 3e6 <= hub.read_provenance("tiny")["parameters"] <= 5e6
+    settings, _ = weights.load_weights("tiny")
+    assert settings["tokenizer_sha256"] == weights.read_provenance("tokenizer")["sha256"]
+    assert 3e6 <= weights.read_provenance("tiny")["parameters"] <= 5e6
 
 
 # ---- where things run ----------------------------------------------------------------------------------------------
@@ -417,8 +417,8 @@ def test_training_takes_bfloat16_where_the_cpu_is_good_at_it(flags, dtype, monke
 
     monkeypatch.setattr(builtins, "open", pretend)
     assert training_dtype(CPU) == dtype
-    assert ("Toy CPU" in hub.device_name(CPU)) == (flags is not None)
-    assert hub.device_name(CPU).startswith("CPU, ")
+    assert ("Toy CPU" in provenance.device_name(CPU)) == (flags is not None)
+    assert provenance.device_name(CPU).startswith("CPU, ")
 
 
 def test_training_on_a_gpu_takes_bfloat16_from_ampere_on(monkeypatch):

@@ -12,7 +12,7 @@ from truth import false_changes, judge_error, true_of
 
 import vartut
 from vartut import world
-from vartut.judging import Found, Verdict, find, judge, verdict
+from vartut.world.judging import Found, Verdict, find, judge, verdict
 
 
 def correct(objects, *prompts) -> list[bool]:

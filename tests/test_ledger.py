@@ -7,9 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from toy_models import toy_sampler
 
 from vartut.ledger import NUMBERS, Ledger
-from vartut.sampler import NextScaleSampler
-from vartut.tokenizer import SCALES, Tokenizer
-from vartut.transformer import NextScaleTransformer
+from vartut.models.next_scale import NextScaleSampler
+from vartut.models.tokenizer import SCALES, Tokenizer
+from vartut.models.transformer import NextScaleTransformer
 from vartut.world import MAX_WORDS, token_ids
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from matplotlib.patches import PathPatch
 
+from vartut.course.plots import draw_curves, draw_tree
 from vartut.ledger import Ledger
-from vartut.plots import draw_curves, draw_tree
-from vartut.tree import SearchResult, Tree
+from vartut.search.tree import SearchResult, Tree
 
 PROMPT = "a large striped sky blue circle left of a small dotted pink square"
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vartut.clip import open_clip
 from vartut.published import clipscore
 from vartut.published.clipscore import PublishedClipScore, clip_source, load_clip_score
+from vartut.verifiers.clip import open_clip
 
 PROMPTS = ["a red fox in the snow", "two green cups on a wooden table"]
 VISION = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 32}

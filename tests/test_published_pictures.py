@@ -17,9 +17,9 @@ from toy_models import toy_sampler
 
 import vartut
 from vartut.ledger import Ledger
+from vartut.models.protocol import row_seed
 from vartut.published.clipscore import load_clip_score
 from vartut.published.text import save_features
-from vartut.sampler import row_seed
 
 ROOT = Path(__file__).parents[1]
 PROMPTS = ["a red circle", "a blue square above a green star"]

@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from toy_models import toy_sampler
 
 import vartut
-from vartut.clip import open_clip
 from vartut.published import aesthetic, clipscore, files, imagereward, llava
 from vartut.published.aesthetic import Aesthetic, load_aesthetic
 from vartut.published.clipscore import PublishedClipScore, prepared
@@ -24,6 +23,7 @@ from vartut.published.imagereward import PIXELS, Head, ImageReward, RewardModel,
 from vartut.published.llava import VQAScore, load_llava
 from vartut.published.loading import load_into
 from vartut.torchvision_repair import repair
+from vartut.verifiers.clip import open_clip
 
 PARITY = Path(__file__).parent / "parity"
 NAMES = json.loads(gzip.decompress((PARITY / "imagereward.json.gz").read_bytes()))

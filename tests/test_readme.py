@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
-from vartut import cli, hub
+from vartut import cli, weights
 from vartut.paths import data_folder
 from vartut.world import TASKS
 
@@ -69,7 +69,7 @@ def test_the_script_changes_nothing_but_its_tables():
 
 
 def test_the_quality_table_was_measured_with_the_shipped_model():
-    shipped = hub.read_provenance("tiny")
+    shipped = weights.read_provenance("tiny")
     for row in quality():
         half = row["arm"] == "half-trained"  # the weights that the last run started from
         wanted = shipped["runs"][-1]["warm_start"] if half else shipped["sha256"]

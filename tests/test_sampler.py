@@ -8,8 +8,8 @@ import torch
 from scipy.stats import chisquare, kstest
 from toy_models import toy_sampler
 
-from vartut import sampler as sampling
-from vartut.sampler import keep_likely, row_seed, uniform
+from vartut.models.next_scale import keep_likely
+from vartut.models.protocol import row_seed, uniform
 from vartut.world import token_ids
 
 PROMPTS = ["a red circle left of a blue square", "three stars", "a red circle left of a blue square", "an orange ring"]
@@ -404,7 +404,7 @@ def test_uniform_is_uniform_and_never_0_or_1(monkeypatch):
             def random_raw(self, n, raw=raw):
                 return np.full(n, raw, dtype=np.uint64)
 
-        monkeypatch.setattr(sampling.np.random, "Philox", Fixed)
+        monkeypatch.setattr(np.random, "Philox", Fixed)
         edge = uniform(0, (), 2)
         assert ((edge > 0) & (edge < 1)).all()
         assert torch.isfinite(-(-edge.log()).log()).all()

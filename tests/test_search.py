@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from vartut.ledger import Ledger
-from vartut.sampler import NextScaleSampler
+from vartut.models.next_scale import NextScaleSampler
+from vartut.models.tokenizer import Tokenizer
+from vartut.models.transformer import NextScaleTransformer
 from vartut.search import beam_search, greedy_search, random_search
-from vartut.tokenizer import Tokenizer
-from vartut.transformer import NextScaleTransformer
 from vartut.world import token_ids
 
 PROMPT = "a red circle left of a blue square"

@@ -9,8 +9,8 @@ from toy_models import toy_tokenizer
 
 from vartut import world
 from vartut.hub import load_tokenizer
-from vartut.recipes import TokenizerRecipe, self_correcting_pairs, usage
-from vartut.tokenizer import SCALES, Bits, Codebook, Tokenizer
+from vartut.models.tokenizer import SCALES, Bits, Codebook, Tokenizer
+from vartut.training.recipes import TokenizerRecipe, self_correcting_pairs, usage
 
 
 @pytest.fixture(params=[False, True], ids=["codebook", "bits"])

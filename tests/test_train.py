@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from toy_models import toy_tokenizer
 
-from vartut.recipes import TokenizerRecipe, TransformerRecipe
-from vartut.train import WARMUP, learning_rate, train
-from vartut.transformer import NextScaleTransformer
+from vartut.models.transformer import NextScaleTransformer
+from vartut.training.loop import WARMUP, learning_rate, train
+from vartut.training.recipes import TokenizerRecipe, TransformerRecipe
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from toy_models import randomise, toy_tokenizer
 
-from vartut.transformer import Attention, NextScaleTransformer, block_causal_mask, centres
+from vartut.models.transformer import Attention, NextScaleTransformer, block_causal_mask, centres
 from vartut.world import MAX_WORDS, token_ids
 
 SIDES = (1, 2, 3, 4, 6, 8)

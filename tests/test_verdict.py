@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from truth import true_of
 
 from vartut import world
-from vartut.judging import Found, stands, verdict
 from vartut.world import Description, Group
+from vartut.world.judging import Found, stands, verdict
 
 
 def thing(shape="circle", color="red", x=32.0, y=32.0, size="small", texture="solid") -> Found:

@@ -11,10 +11,14 @@ from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vartut import clip, hub, world
-from vartut.judging import judge
+from vartut import world
+from vartut.hub import VERIFIERS, load_verifier
 from vartut.paths import data_folder
-from vartut.verifiers import VERIFIERS, load_verifier
+from vartut.training import recipes, verifiers
+from vartut.verifiers import clip
+from vartut.weights import save_weights
+from vartut.world import negatives
+from vartut.world.judging import judge
 
 CPU = torch.device("cpu")
 SCENES = world.sample("all", 16, "validation")
@@ -27,7 +31,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     for seed, name in enumerate(("clip", "clip-hard")):
         torch.manual_seed(seed)
-        hub.save_weights(clip.build(), name, clip.SETTINGS, {}, folder)
+        save_weights(clip.build(), name, clip.SETTINGS, {}, folder)
     return folder
 
 
@@ -62,7 +66,7 @@ def test_every_word_is_one_token():
 
 def test_recipe_and_open_clip_read_prompts_alike():
     prompts = world.prompts("all", 200, "train") + [" A Red  circle, a star and a ring."]
-    recipe = clip.ClipRecipe(False, CPU, batch=4)
+    recipe = verifiers.ClipRecipe(False, CPU, batch=4)
     assert torch.equal(recipe.token_ids(prompts[:-1]), clip.tokenizer()(prompts[:-1]))
     plain = "a red circle, a star and a ring"
     assert torch.equal(recipe.token_ids(prompts[-1:]), clip.tokenizer()([plain]))
@@ -113,7 +117,7 @@ def words_differ(a: str, b: str) -> int:
 def test_changes_are_of_one_word_or_a_swap():
     seen = Counter()
     for scene in world.sample("all", 160, "validation"):
-        for kind, changed in clip.one_word_changes(world.parse(scene.prompt)).items():
+        for kind, changed in negatives.one_word_changes(world.parse(scene.prompt)).items():
             texts = [world.describe(d) for d in changed]
             assert len(set(texts)) == len(texts)
             for text in texts:
@@ -127,18 +131,18 @@ def test_changes_are_of_one_word_or_a_swap():
                     assert differ in (1, -1)
                 else:
                     assert differ == 1, (scene.prompt, text)
-    assert set(seen) == set(clip.KINDS)
+    assert set(seen) == set(negatives.KINDS)
 
 
 def test_the_judge_finds_hard_negatives_false_and_the_other_changes_true():
     scenes, rng = world.sample("all", 48, "train", seed=5), random.Random(0)
     pairs = []
     for scene in scenes:
-        assert clip.holds(world.parse(scene.prompt), scene.objects)
-        for texts in clip.false_prompts(scene, rng).values():
+        assert negatives.holds(world.parse(scene.prompt), scene.objects)
+        for texts in negatives.false_prompts(scene, rng).values():
             pairs += [(scene, text, False) for text in texts[:2]]
-        changed = [d for kind in clip.one_word_changes(world.parse(scene.prompt)).values() for d in kind]
-        pairs += [(scene, world.describe(d), True) for d in changed if clip.holds(d, scene.objects)]
+        changed = [d for kind in negatives.one_word_changes(world.parse(scene.prompt)).values() for d in kind]
+        pairs += [(scene, world.describe(d), True) for d in changed if negatives.holds(d, scene.objects)]
     said = [v.correct for v in judge(world.render([scene for scene, _, _ in pairs]), [text for _, text, _ in pairs])]
     wrong = [(s.prompt, text, true) for (s, text, true), found in zip(pairs, said) if true != found]
     assert len(wrong) <= 0.01 * len(pairs), wrong[:5]  # the judge itself errs in up to .5 %
@@ -147,8 +151,8 @@ def test_the_judge_finds_hard_negatives_false_and_the_other_changes_true():
 
 def test_hard_negatives_are_distinct_and_take_the_kinds_in_turn():
     for scene in world.sample("all", 32, "train", seed=9):
-        kinds = clip.false_prompts(scene, random.Random(1))
-        chosen = clip.hard_negatives(scene, 7, random.Random(2))
+        kinds = negatives.false_prompts(scene, random.Random(1))
+        chosen = negatives.hard_negatives(scene, 7, random.Random(2))
         assert len(set(chosen)) == 7
         first = chosen[: len(kinds)]
         assert all(any(text in texts for text in first) for texts in kinds.values())
@@ -163,13 +167,13 @@ SHARING = 9  # in this step's batch of seed 3, several pictures share a prompt
 @pytest.mark.parametrize("hard", [False, True])
 def test_loss_is_the_definition(hard):
     torch.manual_seed(0)
-    recipe = clip.ClipRecipe(hard, CPU, seed=3, batch=40, negatives=3)
+    recipe = verifiers.ClipRecipe(hard, CPU, seed=3, batch=40, negatives=3)
     with torch.no_grad():
         loss, _ = recipe.loss(SHARING)
         scenes = world.sample("all", 40, "train", 3, first=SHARING * 40)
         prompts, rng = [scene.prompt for scene in scenes], random.Random(3 * 1_000_003 + SHARING)
-        false = [clip.hard_negatives(scene, recipe.negatives, rng) for scene in scenes]
-        images = clip.roughen(world.render(scenes), clip.generator(3, SHARING))
+        false = [negatives.hard_negatives(scene, recipe.negatives, rng) for scene in scenes]
+        images = verifiers.roughen(world.render(scenes), recipes.generator(3, SHARING))
         texts = sorted({*prompts, *(text for row in false for text in row)})
         seen, said = recipe.features(images, texts)
     assert len(set(prompts)) <= 38, "this batch shares too few prompts to tell shared from repeated: pick another step"
@@ -188,7 +192,7 @@ def test_loss_is_the_definition(hard):
 
 def test_a_batch_can_be_learnt_by_heart():
     torch.manual_seed(0)
-    recipe = clip.ClipRecipe(True, CPU, batch=8, negatives=2)
+    recipe = verifiers.ClipRecipe(True, CPU, batch=8, negatives=2)
     recipe.model.train()
     losses = []
     for _ in range(16):
@@ -201,12 +205,12 @@ def test_a_batch_can_be_learnt_by_heart():
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
     assert metrics["found"] > 0.5
-    assert set(recipe.evaluate()) == {*clip.KINDS, "all", "retrieval"}
+    assert set(recipe.evaluate()) == {*negatives.KINDS, "all", "retrieval"}
 
 
 def test_recipe_refuses_what_prompts_cannot_give():
     with pytest.raises(ValueError, match="1 to 7"):
-        clip.ClipRecipe(True, CPU, negatives=8)
+        verifiers.ClipRecipe(True, CPU, negatives=8)
 
 
 # ---- verifiers -----------------------------------------------------------------------------------------------------

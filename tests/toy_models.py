@@ -2,9 +2,9 @@
 
 import torch
 
-from vartut.sampler import NextScaleSampler
-from vartut.tokenizer import Tokenizer
-from vartut.transformer import NextScaleTransformer
+from vartut.models.next_scale import NextScaleSampler
+from vartut.models.tokenizer import Tokenizer
+from vartut.models.transformer import NextScaleTransformer
 
 
 def toy_tokenizer(bitwise: bool = False) -> Tokenizer:

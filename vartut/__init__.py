@@ -7,11 +7,10 @@
 """
 
 from . import world
-from .hub import load, load_tokenizer
-from .judging import judge
+from .hub import load, load_tokenizer, load_verifier
 from .ledger import Ledger
 from .search import beam_search, greedy_search, random_search
-from .verifiers import load_verifier
+from .world import judge
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,22 +1,26 @@
 """The command line: `vartut demo`, `paint`, `lab`, `train`, `evaluate`, `doctor`.
 
-Every error is one line on the error stream and exit code 2.  What is heavy is imported by the command that needs it.
+Every error is one line on the error stream and exit code 2.
 """
 
 import argparse
+import functools
 import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+from . import hub, provenance, search, weights, world
+from .course import demo as demonstration
+from .course.doctor import report
+from .measure import evaluate as evaluation
+from .models.protocol import row_seed
+from .names import check_name
+from .training.build import RECIPES, STARTS, build_recipe
+from .training.loop import train as run
+
 PROMPT = "a red circle left of a blue square"
-RECIPES = {  # name: steps and batch, about as much as the shipped weights took
-    "tokenizer": (2400, 64),
-    "tokenizer-bits": (2400, 64),
-    "tiny": (4000, 64),
-    "clip": (1000, 128),
-    "clip-hard": (900, 128),
-}
-STARTS = {"clip-hard": "clip"}  # recipes that begin with the weights of another
 
 
 class Parser(argparse.ArgumentParser):
@@ -101,26 +105,18 @@ def parser() -> Parser:
 
 def demo(args):
     """`vartut demo`."""
-    from .demo import run
-
-    run(args.prompt, args.seed, args.out)
+    demonstration.run(args.prompt, args.seed, args.out)
 
 
 def paint(args):
     """`vartut paint`: n pictures side by side, and the judge's word on each."""
-    from . import hub, world
-    from .demo import save_picture
-    from .evaluate import paint as sample
-    from .judging import judge
-    from .sampler import row_seed
-
     world.parse(args.prompt)
     if args.n < 1:
         raise ValueError(f"--n {args.n}: paint at least one picture")
     prompts = [args.prompt] * args.n
-    pictures = sample(hub.load(), prompts, [row_seed(args.seed, i) for i in range(args.n)])
-    print(f"{save_picture(pictures, args.out)}:")
-    for i, verdict in enumerate(judge(pictures, prompts)):
+    pictures = evaluation.paint(hub.load(), prompts, [row_seed(args.seed, i) for i in range(args.n)])
+    print(f"{demonstration.save_picture(pictures, args.out)}:")
+    for i, verdict in enumerate(world.judge(pictures, prompts)):
         print(f"  {i + 1}. {verdict.reason}")
 
 
@@ -134,12 +130,7 @@ def lab(args):
 
 def train(args):
     """`vartut train`: build the model of a recipe, run it, write its weights with their provenance."""
-    import torch
-
-    from . import hub
-    from .train import train as run
-
-    hub.check_name(args.recipe, tuple(RECIPES), "recipe")
+    check_name(args.recipe, tuple(RECIPES), "recipe")
     for name in ("steps", "batch"):
         if getattr(args, name) is None:
             setattr(args, name, RECIPES[args.recipe][("steps", "batch").index(name)])
@@ -148,63 +139,28 @@ def train(args):
     warm = args.from_weights is not None or args.recipe in STARTS
     start = args.recipe if args.from_weights is not None else STARTS.get(args.recipe)
     old = args.from_weights or None  # None: the folder of the shipped weights
-    before = hub.read_provenance(start, old) if warm else None
+    before = weights.read_provenance(start, old) if warm else None
     seed = args.seed if args.seed is not None else len(before["runs"]) if before else 0  # a new run sees new pictures
     folder = args.folder or Path("runs") / args.recipe
     torch.manual_seed(seed)
-    settings, tensors = hub.load_weights(start, old) if before else (None, None)
+    settings, tensors = weights.load_weights(start, old) if before else (None, None)
     recipe, settings = build_recipe(args.recipe, settings, seed, args.batch, folder)
     if tensors:
         recipe.model.load_state_dict(tensors)
     metrics = run(recipe, args.steps, folder, seed)
-    record = hub.run_record(recipe, args.steps, metrics, before)
+    record = provenance.run_record(recipe, args.steps, metrics, before)
     for place in (folder, *([None] if args.ship else [])):
-        print(f"weights: {hub.save_weights(recipe.model, args.recipe, settings, record, place)}")
-
-
-def build_recipe(name: str, settings: dict | None, seed: int, batch: int, folder: Path):
-    """The recipe of that name around a fresh model, and the model's settings; `settings` None takes the course's."""
-    from . import hub, recipes
-    from .device import device
-    from .tokenizer import SCALES, Tokenizer
-    from .transformer import NextScaleTransformer
-
-    where = device()
-    if name.startswith("clip"):
-        from . import clip
-
-        return clip.ClipRecipe(name == "clip-hard", where, seed, batch), clip.SETTINGS
-    if name.startswith("tokenizer"):
-        quantizer = "bits" if name == "tokenizer-bits" else "codebook"
-        fresh = {"quantizer": quantizer, "codes": 512, "channels": 16, "width": 64, "scales": list(SCALES)}
-        settings = settings or fresh
-        return recipes.TokenizerRecipe(Tokenizer(**settings), where, seed, batch), settings
-    settings = settings or {"tokenizer": "tokenizer", "width": 192, "depth": 8, "heads": 4, "sampler": hub.PAINTING}
-    tokenizer, digest = hub.tokenizer_beside(settings["tokenizer"], folder, where)
-    if settings.get("tokenizer_sha256", digest) != digest:
-        beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"
-        raise ValueError(f'these weights of "{name}" read the tokens of another tokenizer: {beside}, or start anew')
-    model = NextScaleTransformer(tokenizer, **{key: settings[key] for key in ("width", "depth", "heads")})
-    recipe = recipes.TransformerRecipe(model, tokenizer, where, seed, batch)
-    return recipe, settings | {"tokenizer_sha256": digest}
+        print(f"weights: {weights.save_weights(recipe.model, args.recipe, settings, record, place)}")
 
 
 def evaluate(args):
     """`vartut evaluate`: the table of judged success."""
-    import functools
-
-    from . import evaluate as evaluation
-    from . import hub, world
-
     chosen = None
     for name in ("width", "candidates"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)}: at least 1")
     if args.search:
-        from . import search
-        from .verifiers import load_verifier
-
-        verifier = load_verifier(args.verifier)
+        verifier = hub.load_verifier(args.verifier)
         number = {
             "random": {"n": args.width * args.candidates},
             "greedy": {"candidates": args.candidates},
@@ -219,8 +175,6 @@ def evaluate(args):
 
 def doctor(args):
     """`vartut doctor`."""
-    from .doctor import report
-
     text, healthy = report()
     print(text)
     return 0 if healthy else 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..verifiers import paired
+from ..verifiers.protocol import paired
 from .clipscore import PublishedClipScore, load_clip_score
 from .files import fetch
 from .imagereward import Head

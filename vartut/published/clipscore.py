@@ -3,8 +3,8 @@
     verifier = load_clip_score("ViT-L-14", "openai")
     vartut.beam_search(sampler, "a red fox in the snow", verifier)
 
-Any callable (images, prompts) -> scores is a verifier; this one reads every prompt, unlike those of `vartut.verifiers`,
-which know the world of shapes alone.
+Any callable (images, prompts) -> scores is a verifier; this one reads every prompt, unlike that of `verifiers/clip.py`,
+which knows the world of shapes alone.
 """
 
 import difflib
@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..clip import open_clip
 from ..device import device
-from ..verifiers import image_flops, paired
+from ..verifiers.clip import image_flops, open_clip
+from ..verifiers.protocol import paired
 from .files import fetch
 from .loading import out_of_memory
 

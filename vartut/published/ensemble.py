@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..verifiers import paired
+from ..verifiers.protocol import paired
 
 
 class RankEnsemble:

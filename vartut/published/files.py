@@ -23,8 +23,8 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError, RevisionNotFoundError
 
-from ..hub import check_name
-from ..hub import sha256 as checksum
+from ..names import check_name
+from ..weights import sha256 as checksum
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""FLUX.1 (Black Forest Labs, 2024) through diffusers, in the protocol of `vartut.sampler`: pause, look and fork.
+"""FLUX.1 (Black Forest Labs, 2024) through diffusers, in the protocol of `models/protocol.py`: pause, look and fork.
 
 A rectified flow (arXiv 2209.03003) mixes a picture's latent x0 with noise e, x_s = (1 - s) x0 + s e, and learns the
 velocity v(x, s) = E[e - x0 | x_s = x].  So every state predicts both ends,
@@ -33,7 +33,8 @@ import torch
 from torch import Tensor, nn
 
 from ..ledger import Ledger
-from ..sampler import rows_of, uniform
+from ..models.protocol import rows_of, uniform
+from ..torchvision_repair import repair
 from .files import commit_of
 
 REPOSITORY = "black-forest-labs/FLUX.1-dev"  # its licence: non-commercial; FLUX.1-schnell is Apache-2.0
@@ -315,8 +316,6 @@ def load(
     run this with the published weights yet.  Raises ModuleNotFoundError without diffusers, FileNotFoundError where
     there are no weights, each in one line.
     """
-    from ..torchvision_repair import repair
-
     repair()
     try:
         from diffusers import FluxPipeline

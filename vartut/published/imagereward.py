@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..device import device
 from ..torchvision_repair import repair
-from ..verifiers import paired
+from ..verifiers.protocol import paired
 from .clipscore import prepared
 from .files import fetch
 from .loading import load_into, read_checkpoint

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..device import device, half_dtype
 from ..torchvision_repair import repair
-from ..verifiers import paired
+from ..verifiers.protocol import paired
 from .files import commit_of, download
 from .loading import whole_model
 

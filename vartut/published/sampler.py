@@ -3,7 +3,7 @@
     sampler = vartut.load("infinity-125m", text="features.safetensors")
     vartut.beam_search(sampler, "a red fox in the snow", verifier, width=3, candidates=5, branch=range(4))
 
-Seeds, children, chunks and what is remembered are those of `vartut.sampler`.  Different are:
+Seeds, children, chunks and what is remembered are those of `vartut.models.protocol`.  Different are:
 
 - the root of a tree holds the encoded prompts, not keys and values: both models are told of the prompt in every block;
 - keys and values are kept per scale as the pass left them, with a row index per child; nothing is copied by a fork,
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..device import device
 from ..ledger import Ledger
-from ..sampler import Cell, NextScaleSampler, Pass, State
+from ..models.next_scale import Cell, NextScaleSampler, Pass, State
 from ..torchvision_repair import repair
 from .blocks import Scale
 from .costs import decode_flops, decode_together, encode_flops, pass_flops

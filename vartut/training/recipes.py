@@ -1,10 +1,10 @@
-"""A recipe per model: its data, its loss, its optimizers and its evaluation.  `vartut.train` runs them."""
+"""A recipe per model: its data, its loss, its optimizers and its evaluation.  `loop.py` runs them."""
 
 import torch
 from torch.nn import functional as F
 
-from . import world
-from .device import autocast
+from .. import world
+from ..device import autocast
 
 
 def generator(seed: int, step: int) -> torch.Generator:

@@ -7,8 +7,8 @@ import shutil
 
 import torch
 
-from . import hub
-from .device import device, fast_bf16, training_dtype
+from .. import hub, provenance, weights
+from ..device import device, fast_bf16, training_dtype
 
 PACKAGES = ("vartut", "torch", "open_clip_torch", "safetensors", "numpy", "jupyterlab")
 
@@ -19,9 +19,9 @@ def report() -> tuple[str, bool]:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     dtype = str(training_dtype(where)).removeprefix("torch.")
     threads = f", {torch.get_num_threads()} threads" if where.type == "cpu" else ""
-    lines = [f"device    {hub.device_name(where)}{threads}; trains in {dtype}"]
+    lines = [f"device    {provenance.device_name(where)}{threads}; trains in {dtype}"]
     lines.append(f"versions  Python {platform.python_version()}, {versions}")
-    lines.append(f"weights   {hub.weights_folder()}")
+    lines.append(f"weights   {weights.weights_folder()}")
     checked = [check(name) for name in weight_names()]
     lines += [f"  {line}" for line, _ in checked]
     lines += [f"faster    {hint}" for hint in hints(where)] or ["faster    nothing: all that helps is in use"]
@@ -31,17 +31,17 @@ def report() -> tuple[str, bool]:
 def weight_names() -> list[str]:
     """The weights that the course needs, and whatever else lies beside them."""
     known = [*hub.SAMPLERS, "tokenizer", "clip", "clip-hard"]
-    return [*known, *sorted({path.stem for path in hub.weights_folder().glob("*.safetensors")} - set(known))]
+    return [*known, *sorted({path.stem for path in weights.weights_folder().glob("*.safetensors")} - set(known))]
 
 
 def check(name: str) -> tuple[str, bool]:
     """One line on these weights, and whether they are whole."""
     try:
-        hub.load_weights(name)
-        origin = hub.read_provenance(name)
+        weights.load_weights(name)
+        origin = weights.read_provenance(name)
     except (ValueError, OSError) as error:
         return f"{name:<16}{error}", False
-    size = (hub.weights_folder() / f"{name}.safetensors").stat().st_size / 1e6
+    size = (weights.weights_folder() / f"{name}.safetensors").stat().st_size / 1e6
     minutes = f"trained {origin['minutes']:.0f} min on {origin['device']}" if "minutes" in origin else "origin unknown"
     return f"{name:<16}whole, {size:.1f} MB, {minutes}", True
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..world import MAX_WORDS, WORDS
 from .tokenizer import Tokenizer
-from .world import MAX_WORDS, WORDS
 
 
 def block_causal_mask(lengths: list[int]) -> torch.Tensor:

@@ -3,13 +3,16 @@
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from . import hub, world
-from .evaluate import paint
-from .judging import judge
+from .. import hub, world
+from ..measure.evaluate import paint
+from ..search import beam_search
+from ..world import judge
+from .plots import draw_tree
 
 
 def save_picture(pictures: torch.Tensor, path: Path, zoom: int = 4) -> Path:
@@ -23,10 +26,6 @@ def save_picture(pictures: torch.Tensor, path: Path, zoom: int = 4) -> Path:
 
 def save_tree(found, path: Path) -> Path:
     """Write the figure of a search's tree as a PNG."""
-    import matplotlib.pyplot as plt  # takes a second
-
-    from .plots import draw_tree
-
     figure = draw_tree(found)
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -35,12 +34,9 @@ def save_tree(found, path: Path) -> Path:
 
 def run(prompt: str, seed: int, out: Path) -> None:
     """Paint `prompt` both ways into the folder `out` and print where everything is."""
-    from .search import beam_search
-    from .verifiers import load_verifier
-
     world.parse(prompt)
     out.mkdir(parents=True, exist_ok=True)
-    sampler, verifier = hub.load("tiny"), load_verifier("clip-hard")
+    sampler, verifier = hub.load("tiny"), hub.load_verifier("clip-hard")
     began = time.perf_counter()
     plain = paint(sampler, [prompt], [seed])
     middle = time.perf_counter()

@@ -1,30 +1,14 @@
-"""The protocol that every search sees: an image made in K stochastic steps that can be paused, looked at and forked.
-
-    state = sampler.begin(prompts, seed)      rows of states, one per prompt
-    state = sampler.expand(state, n)          one forward pass per row, then n children of every row
-    state = sampler.select(state, rows)       keep, drop, reorder or repeat rows
-    image = sampler.preview(state)            the picture so far; after step K, the picture
-
-A state is a value: `expand` and `select` return a new one and leave the old one usable.  Behind a row stands a `Cell`,
-the node of the search tree whose next forward pass it is: it points to its parent's cell, and remembers its pass once
-that has run.  Siblings share their parent's pass, and nothing is computed twice.  A fork copies no keys and values: a
-row finds those of the earlier scales by walking up its cells.
-
-Child j of a node draws from (its row's seed, its path of child numbers, j) alone: the same seed gives the same picture
-whatever the batch, the chunks or the number of children.
-"""
-
+"""The next-scale sampler: the four verbs on a transformer that predicts a picture scale by scale."""
 import copy
-import hashlib
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 
-from .ledger import Ledger
+from ..ledger import Ledger
+from ..world import MAX_WORDS, parse, token_ids
+from .protocol import rows_of, uniform
 from .tokenizer import Tokenizer
 from .transformer import NextScaleTransformer
-from .world import MAX_WORDS, parse, token_ids
 
 
 @dataclass
@@ -70,21 +54,6 @@ class State:
         return len(self.prompts)
 
 
-def row_seed(seed: int, row: int) -> int:
-    """The seed of one row where one int was given for all rows."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{row}".encode(), digest_size=7).digest(), "big")
-
-
-def uniform(seed: int, path: tuple[int, ...], count: int) -> torch.Tensor:
-    """`count` numbers in (0, 1) from (seed, path) alone, the same on every machine.
-
-    Philox is a counter-based generator whose raw stream NumPy guarantees; its key is a hash of seed and path.
-    """
-    digest = hashlib.blake2b(repr((seed, path)).encode(), digest_size=16).digest()
-    raw = np.random.Philox(key=int.from_bytes(digest, "big")).random_raw((count + 1) // 2)
-    return torch.from_numpy((raw.view(np.uint32)[:count] >> 9).astype(np.float32) + 0.5) * 2.0**-23  # never 0 or 1
-
-
 def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
     """Logits (..., V), -inf but for the `top_k` best and the smallest set of probability `top_p` (0 and 1: off)."""
     if 0 < top_k < logits.shape[-1]:
@@ -96,22 +65,6 @@ def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
         drop[..., 0] = False  # the likeliest class stays, even at top_p = 0
         logits = logits.masked_fill(drop.scatter(-1, index, drop), float("-inf"))
     return logits
-
-
-def rows_of(prompts, seed) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """What `begin` is given as one prompt and one seed per row: `prompts` a text or several, `seed` an int or several.
-
-    Raises ValueError for no prompts or a wrong number of seeds.
-    """
-    prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-    if not prompts:
-        raise ValueError("begin needs at least one prompt")
-    if isinstance(seed, int):
-        return prompts, tuple(row_seed(seed, row) for row in range(len(prompts)))
-    seeds = tuple(int(s) for s in seed)
-    if len(seeds) != len(prompts):
-        raise ValueError(f"{len(prompts)} prompts need one seed, or {len(prompts)}; got {len(seeds)}")
-    return prompts, seeds
 
 
 class NextScaleSampler:

@@ -1,6 +1,6 @@
 """Figures of searches: the tree that a search looked at, and curves of score against cost.
 
-`figures.py` has the look of all figures; here is what belongs to searches alone.
+`style.py` has the look of all figures; here is what belongs to searches alone.
 """
 
 import itertools
@@ -14,8 +14,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from .figures import PALETTE
-from .tree import Node, SearchResult, Tree
+from ..search.tree import Node, SearchResult, Tree
+from .style import PALETTE
 
 BLUE, ORANGE = sns.color_palette(PALETTE)[0], sns.color_palette(PALETTE)[3]
 GREY, DARK = (0.6, 0.6, 0.6), (0.35, 0.35, 0.35)

@@ -1,6 +1,6 @@
 """One plain training loop for every model of the course.
 
-A recipe (see `vartut.recipes`) has a `model`, a list of `optimizers`, a `loss(step)` and an `evaluate()`.  Every random
+A recipe (see `recipes.py`) has a `model`, a list of `optimizers`, a `loss(step)` and an `evaluate()`.  Every random
 draw of step s comes from (seed, s), so a run that was killed and resumes from its checkpoint takes the same steps as
 one that was not.  The learning rate warms up, stays, and falls to zero over the last quarter: the weights are best at
 the end.  Checkpoints hold model, optimizer and step as safetensors; nothing is ever unpickled.

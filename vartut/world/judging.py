@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from vartut import world
-from vartut.finding import Found, find
+from .finding import Found, find
+from .grammar import SIZES, Description, Group, describe, parse
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
     if isinstance(prompts, str):
         raise ValueError(f'prompts is a list with one prompt per picture; write ["{prompts}"]')
     for prompt in prompts:  # before the work
-        world.parse(prompt)
+        parse(prompt)
     pictures = find(images)
     if len(pictures) != len(prompts):
         raise ValueError(f"one prompt per picture: got {len(pictures)} pictures and {len(prompts)} prompts")
@@ -64,7 +64,7 @@ def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
 def stands(a, b, relation: str) -> bool:
     """GenEval's rule for "a relation b", from centres and sizes: an offset of more than .1 of the two sizes, of which
     what exceeds that margin is more than .5 of the whole offset."""
-    margin = 0.1 * 2 * (world.SIZES[a.size] + world.SIZES[b.size])
+    margin = 0.1 * 2 * (SIZES[a.size] + SIZES[b.size])
     offset = np.array([a.x - b.x, a.y - b.y])
     if not offset.any():
         return False
@@ -72,13 +72,13 @@ def stands(a, b, relation: str) -> bool:
     return {"left of": x < -0.5, "right of": x > 0.5, "above": y < -0.5, "below": y > 0.5}[relation]
 
 
-def _facts(group: world.Group, o: Found) -> list[bool]:
+def _facts(group: Group, o: Found) -> list[bool]:
     """Which of the things said of an object hold of this one; its shape first."""
     said = [(group.shape, o.shape), (group.color, o.color), (group.texture, o.texture), (group.size, o.size)]
     return [wanted == got for wanted, got in said if wanted]
 
 
-def _fits(group: world.Group, o: Found) -> bool:
+def _fits(group: Group, o: Found) -> bool:
     return all(_facts(group, o))
 
 
@@ -95,7 +95,7 @@ def _fill(groups, found, relation, taken=()) -> bool:
     return any(_fill(groups, found, relation, (*taken, c)) for c in itertools.combinations(free, group.count))
 
 
-def _grade(description: world.Description, found) -> float:
+def _grade(description: Description, found) -> float:
     """The graded oracle, 0 to 1; see `judge`."""
     groups, relation = description.groups, description.relation
     roles = [g for g in groups for _ in range(g.count)]
@@ -118,11 +118,11 @@ def _grade(description: world.Description, found) -> float:
     return float(max(0.0, (best + exact) / facts - 0.2 * abs(len(found) - len(roles))))
 
 
-def _reason(description: world.Description, found) -> str:
+def _reason(description: Description, found) -> str:
     """The first thing that fails, in words."""
     seen = "found " + (", ".join(_an(str(o)) for o in found) or "nothing")
     for group in description.groups:
-        phrase = world.describe(world.Description((group,)))
+        phrase = describe(Description((group,)))
         n = sum(_fits(group, o) for o in found)
         if n < group.count or (n > group.count > 1):
             asked = f"{phrase}: {n} of {group.count}" if group.count > 1 else f"no {phrase.split(' ', 1)[1]}"
@@ -138,7 +138,7 @@ def _an(noun: str) -> str:
 
 def verdict(found: tuple[Found, ...], prompt: str) -> Verdict:
     """Judge objects that `find` found against one prompt; raises ValueError for a prompt outside the grammar."""
-    description = world.parse(prompt)
+    description = parse(prompt)
     correct = _fill(description.groups, found, description.relation)
     surplus = len(found) - sum(g.count for g in description.groups)
     if correct:

@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from vartut import world
+from .grammar import COLORS, SHAPES, SIZES, TEXTURES
+from .renderer import GROUND, render
+from .scenes import Object, Scene
 
 SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
 CLEAR = 0.60  # a component that fits no template better than this has no clear shape
@@ -91,21 +93,21 @@ class _Templates:
 @cache
 def _templates(blurs: tuple[float, ...] = BLURS) -> _Templates:
     """Render every silhouette once, and read the masks off the pictures of black objects."""
-    ground, black = world.GROUND[0], world.COLORS["black"][0]
+    ground, black = GROUND[0], COLORS["black"][0]
     kinds, masks = [], []
-    for shape, size in itertools.product(world.SHAPES, world.SIZES):
+    for shape, size in itertools.product(SHAPES, SIZES):
         scenes = [
-            world.Scene((world.Object(shape, "black", texture, size, 32, 32),), "", "") for texture in world.TEXTURES
+            Scene((Object(shape, "black", texture, size, 32, 32),), "", "") for texture in TEXTURES
         ]
-        solid, *textured = world.render(scenes)[:, 0, 32 - HALF : 32 + HALF, 32 - HALF : 32 + HALF].numpy()
+        solid, *textured = render(scenes)[:, 0, 32 - HALF : 32 + HALF, 32 - HALF : 32 + HALF].numpy()
         parts = [(ground - solid) / (ground - black)] + [(p - solid) / (0.65 * (1 - black)) for p in textured]
         for blur in blurs:
             kinds.append((shape, size, blur))
             masks.append(np.stack([ndimage.gaussian_filter(part, blur) if blur else part for part in parts], -1))
     stacked = torch.from_numpy(np.stack(masks, 2)).float().reshape(4 * HALF * HALF, -1, 3)  # (1024, K, 3)
-    color = torch.tensor([*world.COLORS.values()]).T  # (3, 8)
+    color = torch.tensor([*COLORS.values()]).T  # (3, 8)
     pale = 0.65 * (1 - color)
-    color = color - torch.tensor(world.GROUND)[:, None]
+    color = color - torch.tensor(GROUND)[:, None]
     s, p = stacked[:, :, :1], stacked.clone()
     p[:, :, 0] = 0
     energy = (s * s).sum(0)[..., None] * (color**2).sum(0) + (p * p).sum(0)[..., None] * (pale**2).sum(0)
@@ -134,7 +136,7 @@ def _overlap(bank: _Templates, rest: torch.Tensor, rows, ys, xs):
 
 def _foreground(images: torch.Tensor) -> np.ndarray:
     """Pictures less their ground, (B, 3, 64, 64); noisy ones smoothed, for which there are blurred templates."""
-    ground = torch.tensor(world.GROUND)
+    ground = torch.tensor(GROUND)
     shift = images.flatten(2).median(2).values - ground  # most of a picture is ground, by now perhaps a bit off
     away = (images - (ground + shift.clamp(-0.08, 0.08))[:, :, None, None]).numpy()
     curve = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6  # of standard deviation one on white noise
@@ -265,6 +267,6 @@ def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
     for part, row, single in zip(parts, rows, _fit(parts) if rows else ()):
         for (fit, y, x, k, t, c), clear in _explain(part, single):
             shape, size, _ = _templates().kinds[k]
-            names = (shape if clear else None, tuple(world.COLORS)[c], world.TEXTURES[t], size)
+            names = (shape if clear else None, tuple(COLORS)[c], TEXTURES[t], size)
             pictures[row].append(Found(*names, float(x - PAD), float(y - PAD), fit))
     return [tuple(sorted(found, key=lambda o: (o.x, o.y))) for found in pictures]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .ledger import Ledger
+from ..ledger import Ledger
 
 
 @dataclass

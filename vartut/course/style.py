@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 import torch
 
-from .world import GROUND
+from ..world import GROUND
 
 DPI = 72  # a notebook with a dozen figures stays under 300 kB
 PALETTE = "colorblind"  # seaborn's, after Okabe and Ito

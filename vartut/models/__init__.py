@@ -1,0 +1,7 @@
+"""What paints, behind one protocol.
+
+- `protocol.py`: what every sampler does, and where its random numbers come from
+- `tokenizer.py`: a picture as six small maps of tokens, and back
+- `transformer.py`: predicts the tokens of a scale from the text and the coarser scales
+- `next_scale.py`: the sampler made of these two
+"""

@@ -1,0 +1,11 @@
+"""Searches, a page each, written against the protocol of `models/protocol.py` alone.
+
+- `beam.py`: random search, greedy token optimisation and beam search (arXiv 2510.16751)
+- `run.py`: what they share: rolling out, scoring, choosing, and the best picture so far
+- `tree.py`: what a search leaves behind
+"""
+
+from .beam import beam_search, greedy_search, random_search
+from .tree import SearchResult, Tree
+
+__all__ = ["SearchResult", "Tree", "beam_search", "greedy_search", "random_search"]

@@ -1,0 +1,148 @@
+"""A CLIP small enough to train in ten minutes: open_clip's own model, with our sizes, our vocabulary and two recipes.
+
+- `clip`, as CLIP was trained (Radford et al. 2021, arXiv 2103.00020): tell the batch's prompts apart for each picture,
+  and its pictures for each prompt.  Prompts of a batch differ in many words, so knowing a few of them is enough.
+- `clip-hard`: each picture also has to reject prompts that differ from its own in one word, or in two words swapped,
+  and are false (NegCLIP, Yuksekgonul et al. 2023, arXiv 2210.01936): colours must belong to their shapes now.
+
+The picture's tower is a vision transformer on 8 x 8 patches, fixed 2-D sines for positions and the mean of the patches
+as its output, which learns faster than a class token (Beyer et al. 2022, arXiv 2205.01580) and does not forget counts.
+"""
+
+import gzip
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from .. import torchvision_repair, world
+from ..paths import data_folder
+from .protocol import checked
+
+NAME = "vartut-clip"  # open_clip's name for the model that data/clip/vartut-clip.json describes
+SETTINGS = {"open_clip": NAME}
+MEAN, STD = world.GROUND, (0.35, 0.35, 0.35)  # empty ground is zero: the tower's first layer has no bias
+
+
+# ---- model ---------------------------------------------------------------------------------------------------------
+
+
+def open_clip():
+    """The package open_clip, with our model among those that it knows."""
+    torchvision_repair.repair()
+    import open_clip as package
+
+    if NAME not in package.list_models():
+        package.add_model_config(data_folder() / "clip" / f"{NAME}.json")
+    return package
+
+
+def build():
+    """The model, freshly initialised from torch's seed."""
+    package = open_clip()
+    return package.CLIP(**package.get_model_config(NAME))
+
+
+def read(weights: Path):
+    """The model with these weights, in float32, by open_clip's own loader; and its preprocessing of PIL pictures."""
+    package = open_clip()
+    model, _, preprocess = package.create_model_and_transforms(NAME, str(weights), image_mean=MEAN, image_std=STD)
+    return model.eval(), preprocess
+
+
+def tokenizer():
+    """open_clip's tokenizer with our byte pair merges: every word of the world is one token."""
+    return open_clip().get_tokenizer(NAME, bpe_path=str(data_folder() / "clip" / "merges.txt.gz"))
+
+
+def merges(vocabulary=world.WORDS[1:]) -> list[tuple[str, str]]:
+    """Byte pair merges, most frequent pair first, until every word of the vocabulary is one token."""
+    spelled = [[*word[:-1], word[-1] + "</w>"] for word in vocabulary]
+    learned = []
+    while any(len(parts) > 1 for parts in spelled):
+        pairs = Counter(pair for parts in spelled for pair in pairwise(parts))
+        a, b = max(sorted(pairs), key=pairs.get)
+        learned.append((a, b))
+        for parts in spelled:
+            i = 0
+            while i < len(parts) - 1:
+                if (parts[i], parts[i + 1]) == (a, b):
+                    parts[i : i + 2] = [a + b]
+                i += 1
+    return learned
+
+
+def write_merges(path: Path) -> None:
+    """Write the merges in the form that open_clip's tokenizer reads; the same bytes every time."""
+    text = "\n".join(["#version: vartut", *(" ".join(pair) for pair in merges())])
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def normalize(images: torch.Tensor) -> torch.Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] as the tower wants them."""
+    mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return (images - mean) / std
+
+
+def text_features(model, ids: torch.Tensor) -> torch.Tensor:
+    """What `model.encode_text(ids, normalize=True)` gives, (T, E), with little of the padding computed.
+
+    The text tower is causal and read at the last token, so what follows it is never seen; rows are sorted by length
+    and encoded in four groups, each as long as its longest.
+    """
+    ends = ids.argmax(-1)  # the end token has the largest id
+    order = ends.argsort()
+    features = []
+    for rows in order.chunk(4):
+        n = int(ends[rows].max()) + 1
+        x = model.token_embedding(ids[rows, :n]) + model.positional_embedding[:n]  # (t, n, width)
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:n, :n]))
+        features.append(x[torch.arange(len(rows), device=x.device), ends[rows]] @ model.text_projection)
+    return F.normalize(torch.cat(features)[order.argsort()].float(), dim=-1)
+
+
+# ---- verifier ------------------------------------------------------------------------------------------------------
+
+
+class ClipScore:
+    """2.5 times the cosine of the picture's and the prompt's CLIP features.
+
+    Hessel et al. define 2.5 max(cos, 0); we do not clip, since it would make all bad pictures equally bad, and a
+    search starts from bad pictures.  `flops_per_image` counts the picture's tower alone: a prompt is encoded once.
+    """
+
+    def __init__(self, name: str, model, where: torch.device):
+        self.name, self.model, self.where = name, model.to(where).eval().requires_grad_(False), where
+        self.tokenizer = tokenizer()
+        self.size = model.visual.image_size[0]
+        self.flops_per_image = image_flops(model.visual)
+        self._texts: dict[str, torch.Tensor] = {}  # features of the prompts met so far
+
+    @torch.no_grad()
+    def __call__(self, images: torch.Tensor, prompts) -> torch.Tensor:
+        """Scores (B,) of pictures (B, 3, H, W) in [0, 1], resized to 64 pixels where they are larger or smaller."""
+        prompts = checked(images, prompts)
+        images = images.to(self.where, torch.float32)
+        if images.shape[-1] != self.size:
+            images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True).clamp(0, 1)
+        seen = self.model.encode_image(normalize(images), normalize=True)  # (B, E)
+        return 2.5 * (seen * self.read(prompts)).sum(1)
+
+    def read(self, prompts: list[str]) -> torch.Tensor:
+        """Features of prompts, (B, E), each encoded alone and once."""
+        for prompt in set(prompts) - set(self._texts):
+            ids = self.tokenizer(" ".join(world.words(prompt))).to(self.where)
+            self._texts[prompt] = self.model.encode_text(ids, normalize=True)[0]
+        return torch.stack([self._texts[prompt] for prompt in prompts])
+
+
+def image_flops(tower) -> int:
+    """Multiplications and additions of open_clip's vision transformer for one picture, matrix products only."""
+    width, patches = tower.conv1.out_channels, tower.grid_size[0] * tower.grid_size[1]
+    tokens = patches + 1  # the class token
+    hidden = tower.transformer.resblocks[0].mlp.c_fc.out_features
+    layer = tokens * (4 * width * width + 2 * width * hidden) + 2 * tokens * tokens * width
+    patch = tower.conv1.weight[0].numel()
+    return 2 * (patches * patch * width + tower.transformer.layers * layer + width * tower.proj.shape[1])

@@ -1,0 +1,92 @@
+"""Weights as files: read, verified, written.
+
+Weights lie in `data/weights/<name>.safetensors`, in half precision; they are read as float32.  The file's metadata
+holds the constructor settings of the model as JSON, so that a name is all that is needed to build it.  Beside it
+`<name>.json` says where the weights come from: the recipe and every run that it took, the commit, the device, the
+metrics, and the SHA-256 of the file, which every loading verifies.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import nn
+
+from .paths import data_folder
+
+
+def weights_folder(folder: Path | str | None = None) -> Path:
+    """Where weights are read: `folder`, or the one that came with vartut."""
+    return data_folder() / "weights" if folder is None else Path(folder)
+
+
+def remedy(name: str) -> str:
+    """What to do about weights that cannot be used."""
+    restore = "" if name == "tokenizer-bits" else f"restore them with `git checkout data/weights/{name}.*`, or "
+    return f"{restore}train them: `vartut train {name} --ship`"  # the tokenizer of bits does not ship
+
+
+def read_provenance(name: str, folder: Path | str | None = None) -> dict:
+    """The provenance file of these weights as a dict; raises FileNotFoundError or ValueError like `load_weights`."""
+    path = weights_folder(folder) / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: {remedy(name)}")
+    try:
+        origin = json.loads(path.read_text())
+    except ValueError as error:  # includes text that is not UTF-8
+        raise ValueError(f"{path} is damaged: {remedy(name)}") from error
+    if not isinstance(origin, dict) or not isinstance(origin.get("sha256"), str):
+        raise ValueError(f"{path} is damaged, it holds no checksum: {remedy(name)}")
+    return origin
+
+
+def load_weights(name: str, folder: Path | str | None = None) -> tuple[dict, dict[str, torch.Tensor]]:
+    """The settings and the float32 tensors of `<name>.safetensors`, its SHA-256 verified.
+
+    Raises FileNotFoundError for a missing file and ValueError for one that is not what its provenance says.
+    """
+    path = weights_folder(folder) / f"{name}.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: {remedy(name)}")
+    wanted, found = read_provenance(name, folder)["sha256"], sha256(path)
+    if wanted != found:
+        raise ValueError(
+            f"{path} is damaged or cut short (SHA-256 {found[:12]}..., not {wanted[:12]}...): {remedy(name)}"
+        )
+    with safe_open(path, "pt") as file:
+        settings = json.loads(file.metadata()["settings"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+    return settings, {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_weights(
+    model: nn.Module, name: str, settings: dict, provenance: dict, folder: Path | str | None = None
+) -> Path:
+    """Write a model in half precision with its settings, and its provenance beside; returns the weights' path.
+
+    Raises ValueError where a weight does not fit half precision (more than 65504, or not finite).
+    """
+    tensors = {key: tensor.detach().cpu() for key, tensor in model.state_dict().items()}
+    tensors = {key: t.half().contiguous() if t.is_floating_point() else t.contiguous() for key, t in tensors.items()}
+    for key, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f'"{key}" of "{name}" does not fit half precision: did the training diverge?')
+    folder = weights_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path, partial = folder / f"{name}.safetensors", folder / f"{name}.partial"
+    partial.write_bytes(save(tensors, {"settings": json.dumps(settings)}))  # save_file's errors name no file
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    origin = {"name": name, "parameters": parameters} | provenance | {"sha256": sha256(partial)}
+    os.replace(partial, path)
+    path.with_suffix(".json").write_text(json.dumps(origin, indent=1) + "\n")
+    return path

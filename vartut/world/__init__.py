@@ -1,0 +1,82 @@
+"""The world of shapes: everything of it that others use can be reached from here, as `vartut.world.NAME`.
+
+- `grammar.py`: the words of the world, and the prompts made of them: `parse`, `describe`, `words`, `token_ids`
+- `scenes.py`: scenes of every task, and what training never shows: `sample`, `prompts`
+- `renderer.py`: scenes to pictures: `render`
+- `finding.py`: the objects of a picture, from its pixels alone: `find`
+- `judging.py`: whether a prompt is true of a picture: `judge`
+- `negatives.py`: prompts that differ in one word and are false
+"""
+
+from .finding import Found, find
+from .grammar import (
+    COLORS,
+    MAX_WORDS,
+    NUMBERS,
+    PLURALS,
+    RELATIONS,
+    SHAPES,
+    SINGULAR,
+    SIZES,
+    TEXTURES,
+    WORDS,
+    Description,
+    Group,
+    describe,
+    parse,
+    token_ids,
+    words,
+)
+from .judging import Verdict, judge, stands, verdict
+from .renderer import GROUND, render
+from .scenes import (
+    HELD_OUT_COLORS,
+    HELD_OUT_PLACES,
+    HELD_OUT_TEXTURES,
+    LATTICE,
+    TASKS,
+    Object,
+    Scene,
+    held_out,
+    place_key,
+    prompts,
+    sample,
+)
+
+__all__ = [
+    "COLORS",
+    "GROUND",
+    "HELD_OUT_COLORS",
+    "HELD_OUT_PLACES",
+    "HELD_OUT_TEXTURES",
+    "LATTICE",
+    "MAX_WORDS",
+    "NUMBERS",
+    "PLURALS",
+    "RELATIONS",
+    "SHAPES",
+    "SINGULAR",
+    "SIZES",
+    "TASKS",
+    "TEXTURES",
+    "WORDS",
+    "Description",
+    "Found",
+    "Group",
+    "Object",
+    "Scene",
+    "Verdict",
+    "describe",
+    "find",
+    "held_out",
+    "judge",
+    "parse",
+    "place_key",
+    "prompts",
+    "render",
+    "sample",
+    "stands",
+    "token_ids",
+    "verdict",
+    "words",
+]
