@@ -13,6 +13,7 @@ from .verifiers import ClipRecipe
 RECIPES = {  # name: steps and batch, about as much as the shipped weights took
     "tokenizer": (2400, 64),
     "tokenizer-bits": (2400, 64),
+    "nano": (6000, 64),
     "tiny": (4000, 64),
     "clip": (1000, 128),
     "clip-hard": (900, 128),
@@ -30,7 +31,8 @@ def build_recipe(name: str, settings: dict | None, seed: int, batch: int, folder
         fresh = {"quantizer": quantizer, "codes": 512, "channels": 16, "width": 64, "scales": list(SCALES)}
         settings = settings or fresh
         return TokenizerRecipe(Tokenizer(**settings), where, seed, batch), settings
-    settings = settings or {"tokenizer": "tokenizer", "width": 192, "depth": 8, "heads": 4, "sampler": hub.PAINTING}
+    size = {"nano": {"width": 96, "depth": 6, "heads": 3}, "tiny": {"width": 192, "depth": 8, "heads": 4}}
+    settings = settings or {"tokenizer": "tokenizer", **size[name], "sampler": hub.PAINTING}
     tokenizer, digest = hub.tokenizer_beside(settings["tokenizer"], folder, where)
     if settings.get("tokenizer_sha256", digest) != digest:
         beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"

@@ -12,9 +12,13 @@ def generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
-def pictures(step: int, batch: int, seed: int, where) -> tuple[torch.Tensor, list[str]]:
-    """The training batch of a step: fresh scenes of all tasks, (B, 3, 64, 64) in [0, 1], and their prompts."""
-    scenes = world.sample("all", batch, "train", seed, first=step * batch)
+def pictures(step: int, batch: int, seed: int, where, dense: int = 0) -> tuple[torch.Tensor, list[str]]:
+    """The training batch of a step: fresh scenes, (B, 3, 64, 64) in [0, 1], and their prompts.
+
+    `dense` of them are of the task of that name, the others of the eight short ones.
+    """
+    scenes = world.sample("all", batch - dense, "train", seed, first=step * (batch - dense))
+    scenes += world.sample("dense", dense, "train", seed, first=step * dense)
     return world.render(scenes).to(where), [scene.prompt for scene in scenes]
 
 
@@ -114,10 +118,11 @@ class TransformerRecipe:
     tokens spoiled.  Matrices inside the layers are trained by Muon (Jordan et al. 2024), the rest by AdamW.
     """
 
-    def __init__(self, model, tokenizer, where, seed=0, batch=64, lr=2e-3, spoil=0.2):
+    def __init__(self, model, tokenizer, where, seed=0, batch=64, lr=2e-3, spoil=0.2, dense=0.25):
         self.name = "transformer"
         self.model, self.tokenizer = model.to(where), tokenizer.to(where).eval().requires_grad_(False)
         self.where, self.seed, self.batch, self.spoil = where, seed, batch, spoil
+        self.dense = round(dense * batch)  # scenes of a batch
         matrices = [p for p in model.layers.parameters() if p.ndim == 2]
         inside = {id(p) for p in matrices}
         rest = [p for p in model.parameters() if id(p) not in inside]
@@ -129,7 +134,7 @@ class TransformerRecipe:
     def loss(self, step):
         """Cross-entropy per token in nats, and the same per scale."""
         draws = generator(self.seed, step)
-        images, prompts = pictures(step, self.batch, self.seed, self.where)
+        images, prompts = pictures(step, self.batch, self.seed, self.where, self.dense)
         dropped = torch.rand(self.batch, generator=draws) < 0.1
         prompts = ["" if drop else prompt for prompt, drop in zip(prompts, dropped.tolist())]
         share = self.spoil * torch.rand(self.batch, generator=draws) * (torch.rand(self.batch, generator=draws) < 0.5)

@@ -24,7 +24,7 @@ TEXTURES = ("solid", "striped", "dotted")
 SIZES = {"small": 8.0, "large": 13.0}  # radius in pixels of a 64-pixel picture
 RELATIONS = ("left of", "right of", "above", "below")
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
-MAX_WORDS = 16
+MAX_WORDS = 32  # the longest prompt of a picture of five objects has 31
 
 PLURALS = {shape: shape + ("es" if shape == "cross" else "s") for shape in SHAPES}
 SINGULAR = {plural: shape for shape, plural in PLURALS.items()}
@@ -47,10 +47,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Description:
-    """A parsed prompt: its groups, and the relation of the first group to the second, or None."""
+    """A parsed prompt: its groups, and its relations as (i, "left of", i + 1): group i stands left of the next."""
 
     groups: tuple[Group, ...]
-    relation: str | None = None
+    relations: tuple[tuple[int, str, int], ...] = ()
+
+    @property
+    def facts(self) -> int:
+        """How many things the prompt claims, each of which can hold or fail, as the judge's grade counts them.
+
+        Every object's shape, and its colour, texture and size where they are named; every number word; every relation.
+        """
+        attributes = sum(g.count * (1 + sum(bool(said) for said in (g.color, g.texture, g.size))) for g in self.groups)
+        return attributes + sum(g.count > 1 for g in self.groups) + len(self.relations)
 
 
 def describe(description: Description) -> str:
@@ -62,8 +71,8 @@ def describe(description: Description) -> str:
         rest = " ".join([*adjectives, noun])
         number = {n: word for word, n in NUMBERS.items()}.get(group.count)
         phrases.append(f"{number or ('an' if rest[0] in 'aeiou' else 'a')} {rest}")
-    if description.relation:
-        return f"{phrases[0]} {description.relation} {phrases[1]}"
+    for first, relation, second in reversed(description.relations):  # two phrases become one clause
+        phrases[first : second + 1] = [f"{phrases[first]} {relation} {phrases[second]}"]
     if len(phrases) == 1:
         return phrases[0]
     return ", ".join(phrases[:-1]) + " and " + phrases[-1]
@@ -85,19 +94,25 @@ def words(prompt: str) -> list[str]:
     return found
 
 
-def token_ids(prompts) -> torch.Tensor:
-    """Word ids (B, MAX_WORDS), padded with 0; the empty text "" is all padding, the unconditional prompt."""
-    ids = torch.zeros(len(prompts), MAX_WORDS, dtype=torch.long)
+def token_ids(prompts, length: int = MAX_WORDS) -> torch.Tensor:
+    """Word ids (B, length), padded with 0; the empty text "" is all padding, the unconditional prompt.
+
+    Raises ValueError for a prompt of more than `length` words.
+    """
+    ids = torch.zeros(len(prompts), length, dtype=torch.long, device="cpu")
     for row, prompt in enumerate(prompts):
         found = [WORDS.index(word) for word in words(prompt)] if prompt else []
-        ids[row, : len(found)] = torch.tensor(found, dtype=torch.long)
+        if len(found) > length:
+            raise ValueError(f'the prompt "{prompt}" has {len(found)} words; this model reads at most {length}')
+        ids[row, : len(found)] = torch.tensor(found, dtype=torch.long, device="cpu")
     return ids
 
 
 def parse(prompt: str) -> Description:
     """Read any prompt of the grammar
 
-        prompt   = group | group relation group | group {"," group} "and" group
+        prompt   = clause | clause {"," clause} "and" clause
+        clause   = group | group relation group
         group    = ("a" | "an" | "two" .. "five") [size] [texture] [colour] shape
 
     Raises ValueError with one line: an unknown word with the nearest known one, or where the grammar was left.
@@ -122,24 +137,28 @@ def parse(prompt: str) -> Description:
             fail(f'a shape such as "{example}" (size, texture and colour before it)')
         return Group(count, nouns[rest.pop(0)], **said)
 
-    groups, relation = [group()], None
-    for name in RELATIONS:
-        if rest[: len(name.split())] == name.split():
-            del rest[: len(name.split())]
-            groups.append(group())
-            relation = name
-            if rest:
-                fail("nothing after the second object of a relation")
+    def clause():
+        groups.append(group())
+        for name in RELATIONS:
+            if rest[: len(name.split())] == name.split():
+                del rest[: len(name.split())]
+                groups.append(group())
+                relations.append((len(groups) - 2, name, len(groups) - 1))
+                return '"," or "and"'  # what may follow
+        return 'a relation, "," or "and"'
+
+    groups, relations, several = [], [], False
+    follows = clause()
     while rest and rest[0] == ",":
         rest.pop(0)
-        groups.append(group())
+        follows, several = clause(), True
     if rest and rest[0] == "and":
         rest.pop(0)
-        groups.append(group())
-    elif len(groups) > 1 and not relation:
+        follows, several = clause(), False
+    if several:
         fail('"and" before the last object')
     if rest:
-        fail('a relation, "," or "and"')
+        fail(follows)
     if sum(g.count for g in groups) > 5:
         raise ValueError(f'the prompt "{prompt}" asks for more than five objects; a picture holds five')
-    return Description(tuple(groups), relation)
+    return Description(tuple(groups), tuple(relations))

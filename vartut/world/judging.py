@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from .finding import Found, find
 from .grammar import SIZES, Description, Group, describe, parse
@@ -82,40 +81,66 @@ def _fits(group: Group, o: Found) -> bool:
     return all(_facts(group, o))
 
 
-def _fill(groups, found, relation, taken=()) -> bool:
+def _fill(description: Description, found, taken=()) -> bool:
     """True if distinct objects fill all roles, in the right places, and none is left over that a number forbids."""
-    if len(taken) == len(groups):
-        if relation and not all(stands(found[i], found[j], relation) for i in taken[0] for j in taken[1]):
+    groups = description.groups
+    for first, relation, second in description.relations:
+        if second == len(taken) - 1 and not _all_stand(found, taken[first], relation, taken[second]):
             return False
-        used = set(itertools.chain(*taken))
+    used = set(itertools.chain(*taken))
+    if len(taken) == len(groups):
         left = [o for i, o in enumerate(found) if i not in used]
         return not any(g.count > 1 and _fits(g, o) for g in groups for o in left)
-    used, group = set(itertools.chain(*taken)), groups[len(taken)]
+    group = groups[len(taken)]
     free = [i for i, o in enumerate(found) if i not in used and _fits(group, o)]
-    return any(_fill(groups, found, relation, (*taken, c)) for c in itertools.combinations(free, group.count))
+    return any(_fill(description, found, (*taken, c)) for c in itertools.combinations(free, group.count))
+
+
+def _all_stand(found, first, relation: str, second) -> bool:
+    """Whether every object of the first places stands so to every one of the second."""
+    return all(stands(found[i], found[j], relation) for i in first for j in second)
 
 
 def _grade(description: Description, found) -> float:
     """The graded oracle, 0 to 1; see `judge`."""
-    groups, relation = description.groups, description.relation
-    roles = [g for g in groups for _ in range(g.count)]
-    holds = np.array([[sum(_facts(g, o)) for o in found] for g in roles], dtype=float).reshape(len(roles), len(found))
-    numbers = [g for g in groups if g.count > 1]
-    facts = sum(1 + sum(bool(w) for w in (g.color, g.texture, g.size)) for g in roles) + len(numbers) + bool(relation)
+    groups = description.groups
     exact = sum(
-        sum(o.shape == g.shape for o in found) == sum(h.count for h in groups if h.shape == g.shape) for g in numbers
+        sum(o.shape == g.shape for o in found) == sum(h.count for h in groups if h.shape == g.shape)
+        for g in groups
+        if g.count > 1
     )
+    surplus = abs(len(found) - sum(g.count for g in groups))
+    return max(0.0, (_cast(description, found) + exact) / description.facts - 0.2 * surplus)
 
-    def cast(holds):  # the most facts that hold, every object playing one role at most
-        return holds[linear_sum_assignment(holds, maximize=True)].sum()
 
-    best, n = cast(holds), groups[0].count
-    for first in itertools.combinations(range(len(found)), n) if relation else ():
-        rest = [j for j in range(len(found)) if j not in first]
-        second = [j for j in rest if all(stands(found[i], found[j], relation) for i in first)]
-        if len(second) >= groups[1].count:  # the relation can hold if these play the first group
-            best = max(best, 1 + cast(holds[:n, first]) + cast(holds[n:, second]))
-    return float(max(0.0, (best + exact) / facts - 0.2 * abs(len(found) - len(roles))))
+def _cast(description: Description, found) -> int:
+    """The most facts about objects and places that hold at once, every found object playing one role at most.
+
+    Roles are cast one after the other; a branch ends where even all that is still open could not beat the best so far.
+    """
+    roles = [i for i, group in enumerate(description.groups) for _ in range(group.count)]
+    holds = [[sum(_facts(description.groups[i], o)) for o in found] for i in roles]
+    closed = [[r for r in description.relations if r[2] == i and i not in roles[n + 1 :]] for n, i in enumerate(roles)]
+    hope = [0]  # what roles n and later can still bring
+    for row, relations in zip(holds[::-1], closed[::-1]):
+        hope.insert(0, hope[0] + max([0, *row]) + len(relations))
+    best = 0
+
+    def cast(n: int, players: tuple, facts: int) -> None:
+        nonlocal best
+        best = max(best, facts)
+        if n == len(roles) or facts + hope[n] <= best:
+            return
+        free = [j for j in range(len(found)) if j not in players]
+        for j in sorted(free, key=lambda j: -holds[n][j]):
+            now = (*players, j)
+            of = [[player for player, role in zip(now, roles) if role == i] for i in range(len(description.groups))]
+            stand = sum(None not in of[a] + of[b] and _all_stand(found, of[a], r, of[b]) for a, r, b in closed[n])
+            cast(n + 1, now, facts + holds[n][j] + stand)
+        cast(n + 1, (*players, None), facts)  # nobody plays it
+
+    cast(0, (), 0)
+    return best
 
 
 def _reason(description: Description, found) -> str:
@@ -127,8 +152,10 @@ def _reason(description: Description, found) -> str:
         if n < group.count or (n > group.count > 1):
             asked = f"{phrase}: {n} of {group.count}" if group.count > 1 else f"no {phrase.split(' ', 1)[1]}"
             return f"{asked}; {seen}"
-    if description.relation:
-        return f"nothing stands {description.relation} as asked; {seen}"
+    for first, relation, second in description.relations:
+        places = [[i for i, o in enumerate(found) if _fits(description.groups[g], o)] for g in (first, second)]
+        if not any(i != j and stands(found[i], found[j], relation) for i in places[0] for j in places[1]):
+            return f"nothing stands {relation} {describe(Description((description.groups[second],)))} as asked; {seen}"
     return f"one object cannot fill two roles; {seen}"
 
 
@@ -139,7 +166,7 @@ def _an(noun: str) -> str:
 def verdict(found: tuple[Found, ...], prompt: str) -> Verdict:
     """Judge objects that `find` found against one prompt; raises ValueError for a prompt outside the grammar."""
     description = parse(prompt)
-    correct = _fill(description.groups, found, description.relation)
+    correct = _fill(description, found)
     surplus = len(found) - sum(g.count for g in description.groups)
     if correct:
         reason = "all of it holds" + (f", beside {surplus} more than asked" if surplus else "")

@@ -12,12 +12,12 @@ KINDS = ("color", "shape", "texture", "size", "number", "relation", "swap")
 
 def one_word_changes(description: Description) -> dict[str, list[Description]]:
     """Every description that differs in one word, or in two of a kind swapped between groups, by kind of change."""
-    groups, relation = description.groups, description.relation
+    groups, relations = description.groups, description.relations
     changes = {kind: [] for kind in KINDS}
 
     def change(kind, new: dict):
         changed = tuple(new.get(i, group) for i, group in enumerate(groups))
-        changes[kind].append(Description(changed, relation))
+        changes[kind].append(Description(changed, relations))
 
     shapes, total = {group.shape for group in groups}, sum(group.count for group in groups)
     for i, group in enumerate(groups):
@@ -37,9 +37,11 @@ def one_word_changes(description: Description) -> dict[str, list[Description]]:
                 mine, its = getattr(group, kind), getattr(other, kind)
                 if mine != its:
                     change("swap", {i: replace(group, **{kind: its}), j: replace(other, **{kind: mine})})
-    for other in RELATIONS if relation else ():
-        if other != relation:
-            changes["relation"].append(Description(groups, other))
+    for n, (first, said, second) in enumerate(relations):
+        for other in RELATIONS:
+            if other != said:
+                new = (*relations[:n], (first, other, second), *relations[n + 1 :])
+                changes["relation"].append(Description(groups, new))
     return changes
 
 
@@ -54,9 +56,11 @@ def holds(description: Description, objects) -> bool:
         fits = [o for o in objects if o.shape == g.shape and all(getattr(o, name) == value for name, value in said)]
         if len(fits) < g.count or len(fits) > g.count > 1:
             return False
-        filled.append(fits)
-    relation = description.relation
-    return relation is None or any(stands(a, b, relation) for a in filled[0] for b in filled[1])
+        filled.append([fits] if g.count > 1 else [[o] for o in fits])  # the choices of objects for this group
+    return all(
+        any(all(stands(a, b, relation) for a in these for b in those) for these in filled[i] for those in filled[j])
+        for i, relation, j in description.relations
+    )
 
 
 def false_prompts(scene: Scene, rng: random.Random) -> dict[str, list[str]]:

@@ -9,13 +9,16 @@ tasks carry the names of the benchmarks that they imitate: GenEval (arXiv 2310.1
 2307.06350).
 """
 
-import difflib
 import random
 from dataclasses import dataclass
 
-from .grammar import COLORS, RELATIONS, SHAPES, SIZES, TEXTURES, Description, Group, describe
+from ..inputs import whole
+from ..names import check_name
+from .grammar import COLORS, RELATIONS, SHAPES, SIZES, TEXTURES, Description, Group, describe, parse
 
-TASKS = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "texture", "complex")
+SHORT_TASKS = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "texture", "complex")
+TASKS = (*SHORT_TASKS, "dense")
+DENSE_FACTS = range(3, 15)  # how many facts a dense prompt has
 LATTICE = 4  # centres lie on multiples of this many pixels
 
 # What training never shows.  A pairing is a fact about one object; a relation combination is about two shapes,
@@ -51,6 +54,11 @@ class Scene:
     prompt: str
     task: str
 
+    @property
+    def facts(self) -> int:
+        """How many things the prompt claims; see `Description.facts`."""
+        return parse(self.prompt).facts
+
 
 # ---- scenes --------------------------------------------------------------------------------------------------------
 
@@ -74,7 +82,7 @@ def _draw_description(task: str, rng) -> Description:
     if task == "colors":
         return Description((Group(1, two[0], color()),))
     if task == "position":
-        return Description((Group(1, two[0]), Group(1, two[1])), relation)
+        return Description((Group(1, two[0]), Group(1, two[1])), ((0, relation, 1),))
     if task == "color_attr":
         return Description((Group(1, two[0], color()), Group(1, two[1], color())))
     if task == "texture":
@@ -91,7 +99,42 @@ def _draw_description(task: str, rng) -> Description:
         texture = _pick(rng, TEXTURES[1:]) if extra < 0.3 else None
         size = _pick(rng, tuple(SIZES)) if 0.3 <= extra < 0.6 else None
         groups.append(Group(1, shape, color(), texture, size))
-    return Description(tuple(groups), relation)
+    return Description(tuple(groups), ((0, relation, 1),))
+
+
+def _draw_dense(facts: int, rng) -> Description:
+    """Draw a dense description of that many facts: two to five objects in one to three clauses."""
+    while True:
+        counts = [1] * (2 + int(rng.random() * 4))
+        if rng.random() < 0.2 and len(counts) > 2:  # one group is of two or three alike
+            together = 2 + int(rng.random() * min(2, len(counts) - 2))
+            counts = counts[together:]
+            counts.insert(int(rng.random() * (len(counts) + 1)), together)
+        left = list(SHAPES)
+        shapes = [left.pop(int(rng.random() * len(left))) for _ in counts]
+        alone = 2 * int(rng.random() * (len(counts) // 2 + 1)) if len(counts) % 2 else len(counts)
+        places = [i for i in range(len(counts)) if i != alone]  # these may be related, two by two
+        relations = [(i, _pick(rng, RELATIONS), i + 1) for i in places[::2] if rng.random() < 0.6]
+        said, large = [{} for _ in counts], 2 if sum(counts) < 4 else 1  # more large ones find no room
+        claimed = Description(_groups(counts, shapes, said), tuple(relations)).facts
+        options = [(kind, i) for kind in ("color", "extra") for i in range(len(counts))]
+        while claimed < facts and options:
+            kind, i = options.pop(int(rng.random() * len(options)))
+            if kind == "color":
+                said[i]["color"] = _pick(rng, tuple(COLORS))
+            elif large < counts[i]:
+                said[i]["size"] = "small"
+            else:
+                large -= counts[i]  # textures need room to be seen
+                kind = "texture" if rng.random() < 0.7 else "size"
+                said[i][kind] = _pick(rng, TEXTURES[1:]) if kind == "texture" else "large"
+            claimed += counts[i]
+        if claimed == facts:
+            return Description(_groups(counts, shapes, said), tuple(relations))
+
+
+def _groups(counts, shapes, said) -> tuple[Group, ...]:
+    return tuple(Group(n, shape, **more) for n, shape, more in zip(counts, shapes, said))
 
 
 def place_key(relation: str, first: str, second: str) -> tuple[str, str, str]:
@@ -105,12 +148,15 @@ def held_out(description: Description) -> bool:
     groups = description.groups
     if any((g.shape, g.color) in HELD_OUT_COLORS or (g.shape, g.texture) in HELD_OUT_TEXTURES for g in groups):
         return True
-    relation = description.relation
-    return relation is not None and place_key(relation, groups[0].shape, groups[1].shape) in HELD_OUT_PLACES
+    return any(place_key(r, groups[a].shape, groups[b].shape) in HELD_OUT_PLACES for a, r, b in description.relations)
 
 
-def _fill_in(description: Description, rng, novel: bool) -> list[Object] | None:
-    """Give every object what the prompt leaves open, and a place; None where this draw has no room for it."""
+def _fill_in(description: Description, rng, novel: bool, early: bool) -> list[Object] | None:
+    """Give every object what the prompt leaves open, and a place; None where this draw has no room for it.
+
+    `early` tries an object's relation with its place, which dense scenes need; the short tasks try theirs at the end,
+    and keep doing so, since their scenes must stay what they are.
+    """
     wanted = [(i, g) for i, g in enumerate(description.groups) for _ in range(g.count)]
     colors = {}  # the objects of one group share what the prompt leaves open, as in "three circles"
     placed: list[Object] = []
@@ -124,14 +170,26 @@ def _fill_in(description: Description, rng, novel: bool) -> list[Object] | None:
         spot = range(edge, 64 - edge + 1, LATTICE)
         for _ in range(40):
             new = Object(g.shape, color, texture, size, _pick(rng, spot), _pick(rng, spot))
-            if all(max(abs(new.x - o.x), abs(new.y - o.y)) >= SIZES[o.size] + SIZES[size] + 2 for o in placed):
+            apart = all(max(abs(new.x - o.x), abs(new.y - o.y)) >= SIZES[o.size] + SIZES[size] + 2 for o in placed)
+            if apart and (not early or _related(description, wanted, [*placed, new])):
                 placed.append(new)
                 break
         else:
             return None
-    if description.relation and not _stands(placed[0], placed[1], description.relation):
-        return None
-    return placed
+    return placed if _related(description, wanted, placed) else None
+
+
+def _related(description: Description, wanted, placed: list[Object]) -> bool:
+    """Whether the objects placed so far stand as the relations say."""
+    members = {}
+    for (i, _), o in zip(wanted, placed):
+        members.setdefault(i, []).append(o)
+    return all(
+        _stands(a, b, relation)
+        for first, relation, second in description.relations
+        for a in members.get(first, ())
+        for b in members.get(second, ())
+    )
 
 
 def _stands(a: Object, b: Object, relation: str) -> bool:
@@ -141,40 +199,47 @@ def _stands(a: Object, b: Object, relation: str) -> bool:
     return along >= SIZES[a.size] + SIZES[b.size] + 2 and abs(across) <= along / 2
 
 
-def _scene(task: str, split: str, seed: int, index: int) -> Scene:
-    rng = random.Random(f"{task}/{split}/{seed}/{index}")
+def _scene(task: str, split: str, seed: int, index: int, facts: int | None = None) -> Scene:
+    rng = random.Random(f"{task}/{split}/{seed}/{index}" + (f"/{facts}" if facts else ""))
     novel = split == "test" and index % 2 == 1  # the odd half of the test split says something never trained on
     can_be_novel = task not in ("single_object", "two_object")
+    dense = task == "dense"
+    if dense and facts is None:
+        facts = _pick(rng, DENSE_FACTS)
     for _ in range(10_000):
-        description = _draw_description(task, rng)
+        description = _draw_dense(facts, rng) if dense else _draw_description(task, rng)
         if held_out(description) != (novel and can_be_novel):
             continue
         for _ in range(60):
-            objects = _fill_in(description, rng, novel)
+            objects = _fill_in(description, rng, novel, early=dense)
             if objects is not None:
                 return Scene(tuple(objects), describe(description), task)
     raise RuntimeError(f"no scene for {task}/{split}/{seed}/{index}")
 
 
-def sample(task: str, n: int, split: str = "train", seed: int = 0, first: int = 0) -> list[Scene]:
-    """Scenes `first` to `first + n - 1` of a task ("all" cycles through the tasks).
+def sample(
+    task: str, n: int, split: str = "train", seed: int = 0, first: int = 0, facts: int | None = None
+) -> list[Scene]:
+    """Scenes `first` to `first + n - 1` of a task ("all" cycles through the eight of short prompts).
 
-    Scene i is a function of (task, split, seed, i) alone.  `split` is "train", "validation" (fresh draws from what
+    `facts` asks for dense prompts of so many facts, 3 to 14 (None: as many as each draws).  Scene i is a function of
+    (task, split, seed, i), and of `facts` where given, alone.  `split` is "train", "validation" (fresh draws from what
     training shows) or "test" (every second scene has a pairing that training never shows, where its task can).
     Raises ValueError for an unknown task or split.
     """
-    if task != "all" and task not in TASKS:
-        near = difflib.get_close_matches(str(task), TASKS, n=1, cutoff=0.0)[0]
-        raise ValueError(f'unknown task "{task}"; did you mean "{near}"? known: {", ".join(TASKS)} and "all"')
-    if split not in ("train", "validation", "test"):
-        raise ValueError(f'unknown split "{split}"; known: train, validation, test')
-    if n < 0 or first < 0:
-        raise ValueError(f"n and first count scenes and cannot be negative; got n={n}, first={first}")
+    check_name(task, (*TASKS, "all"), "task")
+    check_name(split, ("train", "validation", "test"), "split")
+    n, first, seed = whole(least=0, n=n), whole(least=0, first=first), whole(seed=seed)
+    if facts is not None:
+        facts = whole(facts=facts)
+        if task != "dense" or facts not in DENSE_FACTS:
+            known = f"only dense prompts can be asked for by facts, {DENSE_FACTS[0]} to {DENSE_FACTS[-1]} of them"
+            raise ValueError(f'facts={facts} of "{task}": {known}')
     if task == "all":
-        return [_scene(TASKS[i % 8], split, seed, i // 8) for i in range(first, first + n)]
-    return [_scene(task, split, seed, i) for i in range(first, first + n)]
+        return [_scene(SHORT_TASKS[i % 8], split, seed, i // 8) for i in range(first, first + n)]
+    return [_scene(task, split, seed, i, facts) for i in range(first, first + n)]
 
 
-def prompts(task: str, n: int, split: str = "test", seed: int = 0) -> list[str]:
-    """The prompts of `sample(task, n, split, seed)`."""
-    return [scene.prompt for scene in sample(task, n, split, seed)]
+def prompts(task: str, n: int, split: str = "test", seed: int = 0, facts: int | None = None) -> list[str]:
+    """The prompts of `sample(task, n, split, seed, facts=facts)`."""
+    return [scene.prompt for scene in sample(task, n, split, seed, facts=facts)]
