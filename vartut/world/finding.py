@@ -9,6 +9,14 @@ shift near its centre.  The likeness is the Tanimoto coefficient of the two diff
 which for black-and-white masks is the intersection over the union.  A component that one template explains badly is
 tried as several touching objects (greedy matching pursuit); what then still fits badly, or stands in a smear that
 the objects found do not explain, is reported with shape None.
+
+So is what lies between two shapes.  A picture half-way from a circle to a diamond fits both well, and no fit says so.
+What does is its place on the line from one template T' to the other, T: with D = T - T' what tells the two apart,
+
+    sureness = <R - T', D> / |D|^2
+
+is 1 for T, 0 for T' and a half for their mean, whatever noise or blur does to both alike.  A shape is named only if its
+fit is at least CLEAR and its sureness at least SURE against every other shape.
 """
 
 import itertools
@@ -24,11 +32,14 @@ from .renderer import GROUND, render
 from .scenes import Object, Scene
 
 SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
-CLEAR = 0.60  # a component that fits no template better than this has no clear shape
-CLEAR_OF_MANY = 0.80  # the same for one of several touching objects, more easily found in a smear that has none
-SOLVED = 0.70  # nor is any of them clear if all together are less like the component than this
+LIKE = 0.60  # a component that no template fits better than this is tried as several objects
+CLEAR = 0.90  # an object that no template fits better than this has no clear shape
+CLEAR_OF_MANY = 0.85  # the same for one of several touching objects, whose edges are partly hidden
+SURE = 0.58  # nor has one that another shape explains nearly as well: at .5 it is half the one, half the other
+SOLVED = 0.70  # nor is any of several clear if all together are less like the component than this
 BLURS = (0.0, 1.0, 1.8)  # pixels: the templates are compared sharp and blurred
 HALF = 16  # templates are 32 x 32 pixels
+NEAR = 2  # pixels: how far from an object's place the other shapes may lie that it is held against
 PAD = 24  # a margin around the picture, so that every window lies inside
 
 
@@ -45,7 +56,7 @@ class Found:
     y: float
     fit: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         texture = "" if self.texture == "solid" else self.texture + " "
         return f"{self.size} {texture}{self.color} {self.shape or 'thing of no clear shape'}"
 
@@ -83,11 +94,27 @@ class _Templates:
     energy: torch.Tensor  # (K, 3, 8): |T|^2 of every kind, texture and colour
     zones: torch.Tensor  # (1024, K): the silhouette and two pixels around it
 
-    def picture(self, k: int, t: int, c: int) -> torch.Tensor:
-        """One template, (3, 32, 32)."""
-        masks = self.masks.view(2 * HALF, 2 * HALF, -1, 3)[:, :, k]
-        shown = masks[..., 0] * self.color[:, c, None, None]
-        return shown if t == 0 else shown + masks[..., t] * self.pale[:, c, None, None]
+    def pictures(self, texture: int, color: int) -> torch.Tensor:
+        """The templates of all kinds in one texture and colour, (K, 3, 32, 32)."""
+        masks = self.masks.view(2 * HALF, 2 * HALF, -1, 3).permute(3, 2, 0, 1)[:, :, None]  # (mask, K, 1, 32, 32)
+        shown = masks[0] * self.color[:, color, None, None]
+        return shown if texture == 0 else shown + masks[texture] * self.pale[:, color, None, None]
+
+    def match(self, fit: float, y: int, x: int, index: int) -> "Match":
+        """The match with the template of this index into (K, 3, 8)."""
+        return Match(fit, y, x, *(int(i) for i in np.unravel_index(index, self.energy.shape)))
+
+
+@dataclass(frozen=True)
+class Match:
+    """A template and where it stands: its likeness, its centre, and its indices among kinds, textures and colours."""
+
+    fit: float
+    y: int
+    x: int
+    kind: int
+    texture: int
+    color: int
 
 
 @cache
@@ -173,8 +200,8 @@ def _shifts(ys, xs, reach: int, step: int):
     return rows, (ys[:, None] + dy).reshape(-1), (xs[:, None] + dx).reshape(-1), len(dy)
 
 
-def _fit(parts: torch.Tensor):
-    """The best single template of every component: list of (fit, y, x, k, t, c)."""
+def _fit(parts: torch.Tensor) -> list[Match]:
+    """The best single template of every component."""
     bank = _templates()
     weight = (parts**2).sum(1)
     energy = weight.sum((1, 2))  # (N,)
@@ -188,35 +215,56 @@ def _fit(parts: torch.Tensor):
         value, index = fit.view(len(parts), -1).max(1)
         place = torch.arange(len(parts)) * p + index // bank.energy.numel()
         best, ys, xs = index % bank.energy.numel(), y[place], x[place]
-    k, t, c = (best // 24).tolist(), (best // 8 % 3).tolist(), (best % 8).tolist()
-    return list(zip(value.tolist(), ys.tolist(), xs.tolist(), k, t, c))
+    return [bank.match(*found) for found in zip(value.tolist(), ys.tolist(), xs.tolist(), best.tolist())]
 
 
-def _paste(bank: _Templates, part: torch.Tensor, match, sign: float):
-    _, y, x, *kind = match
-    part[:, y - HALF : y + HALF, x - HALF : x + HALF] += sign * bank.picture(*kind)
+def _sureness(bank: _Templates, part: torch.Tensor, match: Match) -> float:
+    """How much nearer the picture is to this match than to any other shape of its size, texture, colour and blur.
+
+    1: all that tells them apart is there; a half: it lies half-way between them.
+    """
+    own, variant = divmod(match.kind, len(bank.kinds) // len(SHAPES))  # its shape; its size and blur
+    pictures = bank.pictures(match.texture, match.color).unflatten(0, (len(SHAPES), -1))[:, variant]  # (8, 3, 32, 32)
+    reach = HALF + NEAR
+    y, x = (min(max(v, reach), part.shape[1] - reach) for v in (match.y, match.x))
+    there = part[:, y - reach : y + reach, x - reach : x + reach]
+    windows = there.unfold(1, 2 * HALF, 1).unfold(2, 2 * HALF, 1).permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
+    error = pictures.flatten(1).square().sum(1) - 2 * windows @ pictures.flatten(1).T  # |R - T|^2, but for |R|^2
+    canvas = torch.zeros(len(SHAPES), *there.shape)
+    for shape, shift in enumerate(error.argmin(0).tolist()):
+        dy, dx = divmod(shift, 2 * NEAR + 1)
+        canvas[shape, :, dy : dy + 2 * HALF, dx : dx + 2 * HALF] = pictures[shape]
+    apart = (canvas[own] - canvas).flatten(1)  # (8, pixels): what tells this shape from each other one
+    place = ((there - canvas).flatten(1) * apart).sum(1) / apart.square().sum(1).clamp(min=1e-9)
+    place[own] = 1.0
+    return float(place.min())
 
 
-def _pursue(bank: _Templates, rest: torch.Tensor, ys, xs):
+def _paste(bank: _Templates, part: torch.Tensor, match: Match, sign: float):
+    picture = bank.pictures(match.texture, match.color)[match.kind]
+    part[:, match.y - HALF : match.y + HALF, match.x - HALF : match.x + HALF] += sign * picture
+
+
+def _pursue(bank: _Templates, rest: torch.Tensor, ys, xs) -> Match:
     """The template at one of these places that is most like what stands there in rest (3, H, W)."""
     ys, xs = ys.clamp(HALF, rest.shape[1] - HALF), xs.clamp(HALF, rest.shape[2] - HALF)
     overlap, windows = _overlap(bank, rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
     there = ((windows**2).sum(2) @ bank.zones)[..., None, None]  # |R|^2 on the template and two pixels around it
     fit = overlap / (there + bank.energy - overlap)
     place, kind = divmod(int(fit.argmax()), bank.energy.numel())
-    return (float(fit.max()), int(ys[place]), int(xs[place]), kind // 24, kind // 8 % 3, kind % 8)
+    return bank.match(float(fit.max()), int(ys[place]), int(xs[place]), kind)
 
 
-def _again(bank: _Templates, rest: torch.Tensor, old, reach: int):
+def _again(bank: _Templates, rest: torch.Tensor, old: Match, reach: int) -> Match:
     """Match one object anew near its place, the others given, and take it off rest; `old` is on rest already."""
-    _, y, x, _ = _shifts(torch.tensor([old[1]]), torch.tensor([old[2]]), reach, 1)
+    _, y, x, _ = _shifts(torch.tensor([old.y]), torch.tensor([old.x]), reach, 1)
     new = _pursue(bank, rest, y, x)
     _paste(bank, rest, new, -1)
     return new
 
 
 def _split(part: torch.Tensor):
-    """Explain one component by several templates, greedily: list of (fit, y, x, k, t, c), and their sum."""
+    """Explain one component by several templates, greedily: each with how sure its shape is, and their sum."""
     rough, bank = _templates(BLURS[1:2]), _templates()
     rest, found = part.clone(), []
     for _ in range(6):
@@ -225,7 +273,7 @@ def _split(part: torch.Tensor):
             break
         spans = [torch.arange(int(v.min()) + 5, max(int(v.max()) - 4, int(v.min()) + 6), 2) for v in (ys, xs)]
         match = _pursue(rough, rest, *torch.cartesian_prod(*spans).T)
-        if match[0] < 0.4:
+        if match.fit < 0.4:
             break
         _paste(rough, rest, match, -1)
         found.append(match)
@@ -235,7 +283,12 @@ def _split(part: torch.Tensor):
     for i, old in enumerate(found):
         _paste(bank, rest, old, 1)
         found[i] = _again(bank, rest, old, 1)
-    return found, part - rest
+    sure = []
+    for match in found:  # what is left and the object itself: the part without the others
+        _paste(bank, rest, match, 1)
+        sure.append(_sureness(bank, rest, match))
+        _paste(bank, rest, match, -1)
+    return list(zip(found, sure)), part - rest
 
 
 def _likeness(part: torch.Tensor, whole: torch.Tensor) -> float:
@@ -245,28 +298,29 @@ def _likeness(part: torch.Tensor, whole: torch.Tensor) -> float:
     return float((2 * dots[seen] / squares[seen]).mean())
 
 
-def _explain(part: torch.Tensor, match):
+def _explain(part: torch.Tensor, match: Match) -> list[tuple[Match, bool]]:
     """The objects of a component, each with whether its shape is clear: its best single template, or several where
     they explain much more of its pixels."""
     bank, whole = _templates(), torch.zeros_like(part)
     _paste(bank, whole, match, 1)
     near = torch.from_numpy(ndimage.binary_dilation((whole**2).sum(0).numpy() > 0.02, iterations=2))
     outside = int((((part**2).sum(0) > 0.02) & ~near).sum())
-    if match[0] >= CLEAR and outside < 2 * SPECK:
-        return [(match, True)]
+    alone = [(match, match.fit >= CLEAR and _sureness(bank, part, match) >= SURE)]
+    if match.fit >= LIKE and outside < 2 * SPECK:
+        return alone
     several, together = _split(part)
     alike = _likeness(part, together)
     if len(several) < 2 or alike <= _likeness(part, whole) + 0.1:
-        return [(match, match[0] >= CLEAR)]
-    return [(one, alike >= SOLVED and one[0] >= CLEAR_OF_MANY) for one in several]
+        return alone
+    return [(one, alike >= SOLVED and one.fit >= CLEAR_OF_MANY and sure >= SURE) for one, sure in several]
 
 
 def _find(images: torch.Tensor) -> list[tuple[Found, ...]]:
     parts, rows = _components(images)
     pictures = [[] for _ in images]
     for part, row, single in zip(parts, rows, _fit(parts) if rows else ()):
-        for (fit, y, x, k, t, c), clear in _explain(part, single):
-            shape, size, _ = _templates().kinds[k]
-            names = (shape if clear else None, tuple(COLORS)[c], TEXTURES[t], size)
-            pictures[row].append(Found(*names, float(x - PAD), float(y - PAD), fit))
+        for match, clear in _explain(part, single):
+            shape, size, _ = _templates().kinds[match.kind]
+            names = (shape if clear else None, tuple(COLORS)[match.color], TEXTURES[match.texture], size)
+            pictures[row].append(Found(*names, float(match.x - PAD), float(match.y - PAD), match.fit))
     return [tuple(sorted(found, key=lambda o: (o.x, o.y))) for found in pictures]
