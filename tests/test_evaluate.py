@@ -8,7 +8,6 @@ from scipy.stats import binomtest, norm
 from toy_models import toy_sampler
 
 from vartut import world
-from vartut.course.exercises import exercise
 from vartut.measure.evaluate import Outcome, format_table, judged_success, paint, success_table
 from vartut.measure.statistics import wilson
 from vartut.models.protocol import row_seed
@@ -179,27 +178,3 @@ def test_table_as_text():
     assert attributes.split() == ["color_attr", "1", "0", "%", "0", "to", "79", "0.25", "0", "-"]
     assert everything.split() == ["all", "2", "50", "%", "9", "to", "91", "0.62", "50", "-"]
     assert len({len(line) for line in (head, colors, attributes, everything)}) == 1, "columns are aligned"
-
-
-# ---- exercises -----------------------------------------------------------------------------------------------------
-
-
-def test_an_exercise_says_how_it_stands(capsys):
-    with exercise("2.1"):
-        assert 1 + 1 == 2, "count again"
-    with exercise("2.2"):
-        assert 1 + 1 == 3, "count\nagain"
-    with exercise("2.3"):
-        raise NotImplementedError
-    written = capsys.readouterr().out.splitlines()
-    assert written[0] == "2.1 solved"
-    assert written[1].startswith("2.2 not solved yet: count")
-    assert written[-1].startswith("2.3 not written yet: replace the line")
-
-
-def test_an_assertion_without_a_message_and_the_readers_own_bug_stay_visible(capsys):
-    with pytest.raises(AssertionError), exercise("2.1"):
-        raise AssertionError
-    with pytest.raises(ZeroDivisionError), exercise("2.1"):
-        _ = 1 / 0
-    assert capsys.readouterr().out == ""
