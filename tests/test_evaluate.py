@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest, norm
@@ -54,6 +55,13 @@ def test_impossible_counts_are_refused(k, n):
         wilson(k, n)
 
 
+def test_counts_are_whole_numbers_of_any_kind():
+    assert wilson(np.int64(37), torch.tensor(100)) == wilson(37, 100)
+    for k, n, said in ((0.5, 10, "successes is a whole number; got 0.5"), (5, 10.0, "n is a whole number; got 10.0")):
+        with pytest.raises(ValueError, match=said):
+            wilson(k, n)
+
+
 # ---- painting ------------------------------------------------------------------------------------------------------
 
 
@@ -71,10 +79,27 @@ def test_paint_is_one_child_a_step_whatever_the_batch():
     assert not torch.allclose(wanted[0], wanted[3], atol=1e-2), "another seed is another picture"
 
 
-@pytest.mark.parametrize(("prompts", "batch"), [([], 5), (PROMPTS, 0), (PROMPTS, -1)])
-def test_nothing_to_paint_is_refused(prompts, batch):
-    with pytest.raises(ValueError, match="prompts and a positive batch"):
-        paint(toy_sampler(), prompts, list(range(len(prompts))), batch)
+@pytest.mark.parametrize(
+    ("prompts", "seeds", "batch", "said"),
+    [
+        ([], [], 5, "each with its seed; got 0 prompts"),
+        (PROMPTS, [0, 1], 5, "got 5 prompts and 2 seeds"),
+        (PROMPTS, range(5), 0, "batch is a whole number of at least 1; got 0"),
+        (PROMPTS, range(5), 2.5, "batch is a whole number of at least 1; got 2.5"),
+        (PROMPTS, [0, 1, 2, 3, 4.0], 5, r"seeds\[4\] is a whole number; got 4.0"),
+        (PROMPTS, 0, 5, "seeds are several whole numbers"),
+    ],
+)
+def test_what_cannot_be_painted_is_refused(prompts, seeds, batch, said):
+    with pytest.raises(ValueError, match=said):
+        paint(toy_sampler(), prompts, seeds, batch)
+
+
+def test_numbers_of_numpy_and_torch_paint_the_same():
+    sampler = toy_sampler()
+    wanted = paint(sampler, PROMPTS[:2], [5, 6], 2)
+    for seeds, batch in ((np.array([5, 6]), np.int64(2)), (torch.tensor([5, 6]), torch.tensor(2)), (range(5, 7), 2)):
+        assert torch.equal(paint(sampler, tuple(PROMPTS[:2]), seeds, batch), wanted)
 
 
 # ---- judged success ------------------------------------------------------------------------------------------------
@@ -132,8 +157,9 @@ def test_a_model_that_paints_noise_succeeds_at_nothing_hard():
     assert all(0 <= o.grade < 1 for o in outcomes)
 
 
-def test_a_task_named_twice_counts_once():
-    outcomes = judged_success(None, ["colors", "colors"], 2, search=Painter(["colors"], 2))
+@pytest.mark.parametrize("tasks", [["colors", "colors"], "colors", iter(["colors"])])
+def test_a_task_named_twice_counts_once_and_one_may_stand_alone(tasks):
+    outcomes = judged_success(None, tasks, np.int64(2), seed=np.int64(3), search=Painter(["colors"], 2))
     assert [row["n"] for row in success_table(outcomes)] == [2, 2]
 
 
@@ -144,10 +170,13 @@ def test_an_unknown_task_is_refused_before_the_work(tasks):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("n", [0, -3])
-def test_no_prompts_are_refused(n):
-    with pytest.raises(ValueError, match=f"n={n}: judge at least one prompt"):
-        judged_success(None, ["colors"], n)
+@pytest.mark.parametrize("name", ["n", "seed", "batch"])
+@pytest.mark.parametrize("number", [0, -3, 1.5, "1", True])
+def test_numbers_that_are_none_are_refused(name, number):
+    if name == "seed" and number in (0, -3):
+        number = 0.0
+    with pytest.raises(ValueError, match=rf"{name} is a whole number.*; got {number!r}"):
+        judged_success(None, ["colors"], **{name: number})
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
