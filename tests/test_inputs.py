@@ -32,6 +32,7 @@ def test_every_kind_of_integer_is_a_plain_int(value):
 def test_what_is_no_integer_is_refused_by_name(value):
     assert refusal(whole, n=value).startswith("n is a whole number; got ")
     assert "of at least 4; got 3" in refusal(whole, least=4, n=3)
+    assert "from 0 to 2; got 3" in refusal(whole, least=0, most=2, n=3)
 
 
 @pytest.mark.parametrize("values", SEVERAL, ids=lambda v: type(v).__name__)

@@ -14,12 +14,12 @@ import torch
 # ---- numbers -------------------------------------------------------------------------------------------------------
 
 
-def whole(least: int | None = None, **named) -> int:
+def whole(least: int | None = None, most: int | None = None, **named) -> int:
     """The one named argument as a plain int: `whole(least=1, n=n)`.
 
     Integers of every kind are taken (Python's, NumPy's, torch's of one element); what is kept and hashed is always
-    Python's, so that the kind never changes a picture.  Raises ValueError for bools, floats, texts, and for less than
-    `least`.
+    Python's, so that the kind never changes a picture.  Raises ValueError for bools, floats, texts, and for what
+    is less than `least` or more than `most`.
     """
     [(name, value)] = named.items()
     kind = str(getattr(value, "dtype", type(value).__name__))
@@ -27,8 +27,8 @@ def whole(least: int | None = None, **named) -> int:
         number = None if "bool" in kind else operator.index(value)
     except (TypeError, ValueError):  # torch raises the latter for several elements
         number = None
-    if number is None or (least is not None and number < least):
-        bound = "" if least is None else f" of at least {least}"
+    if number is None or (least is not None and number < least) or (most is not None and number > most):
+        bound = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
         raise ValueError(f"{name} is a whole number{bound}; got {shown(value)}")
     return number
 

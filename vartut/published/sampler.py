@@ -101,10 +101,7 @@ class PublishedSampler(NextScaleSampler):
         it is decoded it is rougher than a full picture made small.  Raises ValueError for another grid.
         """
         full = self.tokenizer.scales[-1]
-        grid = full if grid is None else whole(least=1, grid=grid)
-        if grid > full:
-            raise ValueError(f"grid is a whole number from 1 to {full}, 16 pixels each; got {grid}")
-        grid = None if grid == full else grid
+        grid = None if grid is None or whole(least=1, most=full, grid=grid) == full else whole(grid=grid)
         flops = len(state) * decode_flops(self.tokenizer, grid)
         with state.ledger.timed("decoder", calls=len(state), flops=flops):
             return self.decode(self.latent(state), grid)
@@ -153,7 +150,10 @@ class ClassSampler(PublishedSampler):
     unguided = 0.0
 
     def _prompt(self, prompt) -> str:
-        return prompt if isinstance(prompt, str) else str(whole(least=0, **{"an ImageNet class, if no name,": prompt}))
+        try:
+            return prompt if isinstance(prompt, str) else str(whole(prompt=prompt))
+        except ValueError as error:
+            raise ValueError(f"a prompt is an ImageNet class, by its name or number; got {shown(prompt)}") from error
 
     def _asked(self, prompts: list[str], ledger: Ledger) -> list[int]:
         return [label(prompt, self.transformer.classes) for prompt in prompts]
