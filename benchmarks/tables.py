@@ -6,7 +6,7 @@ replace_rows(data_folder() / "results" / "quality.csv", rows, key=lambda row: ro
 """
 
 import csv
-import os
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 
 from vartut import provenance
 from vartut.device import device
+from vartut.paths import write_files
 
 
 def stamp(where: torch.device | None = None) -> dict:
@@ -58,20 +59,8 @@ def replace_rows(path: Path, rows: list[dict], key: Callable[[dict], object]) ->
     if odd := {column for row in table for column in set(row) ^ set(columns)}:
         what = ", ".join(sorted(odd))
         raise ValueError(f"{path} has rows with other columns ({what}): measure them all anew, or move the file away")
-    write_table(path, columns, table)
-
-
-def write_table(path: Path, columns: list[str], rows: list[dict]) -> None:
-    """Write the table beside `path` and give it that name: whatever interrupts, what stands there is whole."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, columns, lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
-        part.replace(path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    write_files({path: text.getvalue()})
