@@ -13,7 +13,6 @@ Seeds, children, chunks and what is remembered are those of `vartut.models.proto
 - pictures are decoded a few at a time, and `preview(state, grid=8)` decodes at a lower resolution.
 """
 
-import difflib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from ..inputs import one, shown, whole
 from ..ledger import Ledger
 from ..models.next_scale import NextScaleSampler, Pass, ScaleState
 from ..models.protocol import Cell
+from ..names import nearest
 from ..torchvision_repair import repair
 from .blocks import Scale
 from .costs import decode_flops, decode_together, encode_flops, pass_flops
@@ -231,10 +231,9 @@ def label(prompt: str, classes: int = 1000) -> int:
     if len(found) > 1:
         raise ValueError(f'"{asked}" is the name of classes {" and ".join(map(str, found))}: give the number')
     if not found:
-        near = difflib.get_close_matches(asked, names, n=1, cutoff=0.0)[0]
         raise ValueError(
             f"{prompt!r} is no ImageNet class: this model paints classes, not texts; "
-            f'give a number from 0 to {classes - 1}, or a name such as "{near}"'
+            f'give a number from 0 to {classes - 1}, or a name such as "{nearest(asked, names)}"'
         )
     return found[0]
 

@@ -1,6 +1,5 @@
 """What the searches share: a run with its root, ledger, tree and best picture; scoring; and the choice of the best."""
 
-import difflib
 import math
 import numbers
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from ..ledger import Ledger
+from ..names import nearest
 from .tree import SearchResult, Tree, rank
 
 
@@ -142,7 +142,7 @@ def scoring(score):
     """`score` itself, if it is a known word or a callable."""
     if callable(score) or score in ("rollout", "preview"):
         return score
-    near = difflib.get_close_matches(str(score), ("rollout", "preview"), 1, cutoff=0.0)[0]
+    near = nearest(score, ("rollout", "preview"))
     known = "rollout, preview, or a callable (sampler, state)"
     raise ValueError(f'unknown score {score!r}: did you mean "{near}"?  Known: {known}')
 

@@ -9,10 +9,10 @@ tasks carry the names of the benchmarks that they imitate: GenEval (arXiv 2310.1
 2307.06350).
 """
 
-import difflib
 import random
 from dataclasses import dataclass
 
+from ..names import check_name
 from .grammar import COLORS, RELATIONS, SHAPES, SIZES, TEXTURES, Description, Group, describe
 
 TASKS = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "texture", "complex")
@@ -163,11 +163,8 @@ def sample(task: str, n: int, split: str = "train", seed: int = 0, first: int = 
     training shows) or "test" (every second scene has a pairing that training never shows, where its task can).
     Raises ValueError for an unknown task or split.
     """
-    if task != "all" and task not in TASKS:
-        near = difflib.get_close_matches(str(task), TASKS, n=1, cutoff=0.0)[0]
-        raise ValueError(f'unknown task "{task}"; did you mean "{near}"? known: {", ".join(TASKS)} and "all"')
-    if split not in ("train", "validation", "test"):
-        raise ValueError(f'unknown split "{split}"; known: train, validation, test')
+    check_name(task, (*TASKS, "all"), "task")
+    check_name(split, ("train", "validation", "test"), "split")
     if n < 0 or first < 0:
         raise ValueError(f"n and first count scenes and cannot be negative; got n={n}, first={first}")
     if task == "all":
