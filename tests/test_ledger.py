@@ -1,5 +1,8 @@
 """The ledger: FLOPs against torch's counter, and that it only grows."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -153,3 +156,22 @@ def test_peak_bytes_are_the_most_held_at_one_time():
     assert ledger.peak_bytes == 17, "what is gone was there"
     assert "at most 0.0 MiB" in str(ledger)
     assert "MiB" not in str(Ledger())
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda ledger: pickle.loads(pickle.dumps(ledger))])
+def test_a_copy_goes_its_own_way_and_holds_nothing(duplicate):
+    class Thing:
+        pass
+
+    ledger, thing = Ledger(), Thing()
+    ledger.add("transformer", nfe=3)
+    ledger.hold(thing, 10)
+    other = duplicate(ledger)
+    other.add("transformer", nfe=1)
+    assert (ledger.nfe, other.nfe) == (3, 4)
+    del thing
+    own = Thing()
+    other.hold(own, 4)
+    assert other.peak_bytes == 10, "what the original held is gone"
+    ledger.hold(own, 12)
+    assert (ledger.peak_bytes, other.peak_bytes) == (12, 10)
