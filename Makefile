@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PY = $(VENV)/bin/python
-NOTEBOOKS = $(wildcard notebooks/*.ipynb)
-ONLY ?= $(NOTEBOOKS)
+NOTEBOOKS = $(or $(ONLY),$(wildcard notebooks/*.ipynb))
+TESTS = $(or $(ONLY),tests)
 
 # Offline, silent, on two threads: what is compared must not depend on these (`make portability`).
 export OMP_NUM_THREADS ?= 2
@@ -17,13 +17,16 @@ EXECUTE = --to notebook --execute --inplace --ExecutePreprocessor.record_timing=
 .PHONY: help setup demo test test-unit test-notebooks lint lab notebooks portability address clean
 
 help:
-	@echo "make demo          set up, paint a prompt with and without search into demo/"
-	@echo "make lab           set up, open the course in JupyterLab"
-	@echo "make test          set up, run every check: lint, unit tests, all notebooks"
-	@echo "make notebooks     run the notebooks again and normalise them (ONLY=notebooks/02_....ipynb for one)"
-	@echo "make portability   the notebooks over threads and instruction sets"
-	@echo "make address URL=  write the repository's address everywhere"
-	@echo "make clean         remove .venv and what the others made"
+	@echo "make demo            set up, paint a prompt with and without search into demo/"
+	@echo "make lab             set up, open the course in JupyterLab"
+	@echo "make test            set up, run every check: lint, test-unit, test-notebooks"
+	@echo "make lint            ruff alone"
+	@echo "make test-unit       the unit tests alone (ONLY=tests/test_search.py for one file)"
+	@echo "make test-notebooks  the notebooks run again, their text compared (ONLY=notebooks/02_....ipynb for one)"
+	@echo "make notebooks       run the notebooks and write their outputs, normalised (ONLY=notebooks/02_....ipynb for one)"
+	@echo "make portability     the notebooks over threads and instruction sets"
+	@echo "make address URL=    write the repository's address everywhere"
+	@echo "make clean           remove .venv and what the others made"
 
 setup: $(VENV)/stamp
 
@@ -43,17 +46,17 @@ lint: setup
 	$(PY) -m ruff check .
 
 test-unit: setup
-	$(PY) -m pytest tests
+	$(PY) -m pytest $(TESTS)
 
 test-notebooks: setup
-	$(NOTEBOOK_ENV) $(PY) -m pytest -q $(NBVAL) $(ONLY)
+	$(NOTEBOOK_ENV) $(PY) -m pytest -q $(NBVAL) $(NOTEBOOKS)
 
 test: lint test-unit test-notebooks
 
 notebooks: setup
-	$(PY) tests/notebook_sources.py $(ONLY)
-	$(NOTEBOOK_ENV) $(VENV)/bin/jupyter nbconvert $(EXECUTE) $(ONLY)
-	$(VENV)/bin/nbstripout $(KEEP) $(ONLY)
+	$(PY) tests/notebook_sources.py $(NOTEBOOKS)
+	$(NOTEBOOK_ENV) $(VENV)/bin/jupyter nbconvert $(EXECUTE) $(NOTEBOOKS)
+	$(VENV)/bin/nbstripout $(KEEP) $(NOTEBOOKS)
 
 # Text that is compared must survive another processor: one and two threads, with AVX-512 (where there is any) and without.
 portability: setup

@@ -15,18 +15,17 @@ rejects are partly right.
 """
 
 import argparse
-import csv
 import itertools
 import random
 import time
 from pathlib import Path
 
 import torch
+from tables import replace_rows, stamp
 from torch.nn import functional as F
 
 from vartut import world
 from vartut.measure.statistics import wilson
-from vartut.provenance import commit
 from vartut.world.judging import find, verdict
 
 KINDS = {  # which kind a word is of; a change is of the kind of the new word
@@ -179,7 +178,7 @@ def main():
     all_scenes = world.sample("all", max(asked.clean, asked.scenes), "test", asked.seed)
     rng = random.Random(f"judge_error/{asked.seed}")
     lies = [false_changes(scene, rng) for scene in all_scenes]
-    rows = []
+    rows, made = [], stamp(torch.device("cpu"))
     for distort, strength, *other in DISTORTIONS:
         name, distort = (distort, other[0]) if other else (distort.__name__, distort)
         scenes = all_scenes[: asked.clean if name == "clean" else asked.scenes]
@@ -190,16 +189,12 @@ def main():
             low, high = wilson(wrong, n)
             row = {"distortion": name, "strength": strength, "error": error, "changed_word": kind, "n": n}
             row |= {"errors": wrong, "rate": round(wrong / n, 5), "low": round(low, 5), "high": round(high, 5)}
-            row |= {"scenes": len(scenes), "seed": asked.seed, "commit": commit(), "minutes": round(minutes, 2)}
+            row |= {"scenes": len(scenes), "seed": asked.seed, **made, "minutes": round(minutes, 2)}
             rows.append(row)
             if kind == "all":
                 rate = f"{wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})"
                 print(f"{name:>9} {strength:<5} {error}: {rate}", flush=True)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    with asked.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    replace_rows(asked.out, rows, key=lambda row: None)  # the whole table
     print(f"wrote {asked.out}")
 
 

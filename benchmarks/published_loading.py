@@ -8,7 +8,6 @@ its own through `vartut.published.loading.load_published`, and removes them.  Wh
 """
 
 import argparse
-import csv
 import gzip
 import json
 import subprocess
@@ -17,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 import torch
+from tables import replace_rows, stamp
 
-from vartut import provenance
 from vartut.paths import data_folder
 from vartut.published.files import published
 
@@ -70,15 +69,13 @@ def main() -> None:
         size = write(Path(folder))
         command = [sys.executable, "-c", MEASURE, NAME, folder]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    made = {"device": provenance.device_name(torch.device("cpu")), "commit": provenance.commit()}
-    made |= {"files_gb": f"{size:.2f}"}
-    with (data_folder() / "results" / "published_loading.csv").open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["model", "what", "value", *made])
-        for what, value in found.items():
-            row = [NAME, what, f"{value:.3g}" if isinstance(value, float) else value, *made.values()]
-            table.writerow(row)
-            print(*row)
+    made = stamp(torch.device("cpu")) | {"files_gb": f"{size:.2f}"}
+    rows = []
+    for what, value in found.items():
+        value = f"{value:.3g}" if isinstance(value, float) else value
+        rows.append({"model": NAME, "what": what, "value": value} | made)
+        print(*rows[-1].values())
+    replace_rows(data_folder() / "results" / "published_loading.csv", rows, key=lambda row: None)  # the whole table
 
 
 if __name__ == "__main__":

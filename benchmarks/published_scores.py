@@ -26,9 +26,9 @@ import torch
 from PIL import Image
 from published_pictures import COLUMNS as COST_COLUMNS
 from published_pictures import canonical, load_any, read_prompts, read_settings
+from tables import replace_rows, stamp
 
-from vartut import names, provenance
-from vartut.device import device
+from vartut import names
 from vartut.paths import data_folder
 
 COLUMNS = ("what", "ours", "low", "high", "prompts", "pictures", "verifier", "searched_with", "device", "commit")
@@ -227,13 +227,12 @@ def run(args) -> dict:
     else:
         numbers = [args.value, "", ""]
     counts = (len({i for i, _, _, _ in found}), len(found))
-    made = (provenance.device_name(device()), provenance.commit())
-    row = (args.what or "", *numbers, *counts, by, " ".join(sorted(behind)), *made)
+    made = stamp()
+    values = (args.what or "", *numbers, *counts, by, " ".join(sorted(behind)), made["device"], made["commit"])
+    row = dict(zip(COLUMNS, values))
     if args.what is not None:
-        new = not table.exists()
-        with table.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, row] if new else [row])
-    return dict(zip(COLUMNS, row))
+        replace_rows(table, [row], key=lambda row: row["what"])
+    return row
 
 
 def parser() -> argparse.ArgumentParser:

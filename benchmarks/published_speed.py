@@ -19,7 +19,6 @@ Trained weights were never seen by this file, the tokenizer's half precision is 
 import argparse
 import contextlib
 import copy
-import csv
 import ctypes
 import os
 import time
@@ -27,9 +26,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tables import replace_rows, stamp
 from torch import nn
 
-from vartut import beam_search, provenance
+from vartut import beam_search
 from vartut.device import device
 from vartut.paths import data_folder
 from vartut.published.costs import memory
@@ -204,10 +204,9 @@ def half_precision(where: torch.device, seed: int, scales: int, note) -> None:
         note(name, f"{what}: all logits finite", int(finite), "1 is yes", **many)
 
 
-def again(row: dict, chosen) -> bool:
-    """True for a row of the table that the chosen run makes anew."""
-    half = row["what"].startswith("float16")
-    return bool(chosen.half_scales) if half else row["model"] in chosen.models
+def kind(row: dict) -> tuple[str, bool]:
+    """What is replaced together: a model's rows of speed and memory, or those of the check of float16."""
+    return row["model"], row["what"].startswith("float16")
 
 
 def forced(state, like):
@@ -223,12 +222,7 @@ if __name__ == "__main__":
     parser.add_argument("--half-scales", type=int, default=7, help="scales of the check of float16; 0: leave it out")
     parser.add_argument("--seed", type=int, default=0)
     chosen, rows, where = parser.parse_args(), [], device()
-    path, before = data_folder() / "results" / "published_speed.csv", []
-    if path.exists():
-        with open(path) as file:
-            before = [row for row in csv.DictReader(file) if not again(row, chosen)]
-    made = {"device": provenance.device_name(where), "threads": torch.get_num_threads(), "seed": chosen.seed}
-    made |= {"commit": provenance.commit()}
+    path, made = data_folder() / "results" / "published_speed.csv", {"seed": chosen.seed, **stamp(where)}
     began = time.perf_counter()
 
     def note(name, what, value, unit, how="measured", batch=1, n=1):
@@ -238,10 +232,7 @@ if __name__ == "__main__":
         row |= {"dtype": dtype, "load": f"{os.getloadavg()[0]:.1f}", **made}
         rows.append(row | {"minutes": f"{(time.perf_counter() - began) / 60:.1f}"})
         print(*list(rows[-1].values())[:9], sep="  ", flush=True)
-        with open(path, "w", newline="") as file:  # so far
-            table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
-            table.writeheader()
-            table.writerows(sorted([*before, *rows], key=lambda row: (row["dtype"] == "float16", row["model"])))
+        replace_rows(path, rows, key=kind)  # so far
 
     for name in chosen.models:
         speed(name, chosen.batches, chosen.beams, where, chosen.seed, note)

@@ -10,16 +10,14 @@ something that training never showed.
 """
 
 import argparse
-import csv
 import functools
 import time
 from pathlib import Path
 
-import torch
+from tables import replace_rows, stamp
 
 import vartut
-from vartut import hub, provenance, weights
-from vartut.device import device
+from vartut import hub, weights
 from vartut.measure import evaluate
 from vartut.paths import data_folder
 
@@ -44,9 +42,8 @@ def measure(arm: str, n: int, seed: int, folder: Path | None = None) -> list[dic
     began = time.perf_counter()
     outcomes = evaluate.judged_success(sampler, n=n, seed=seed, search=search)
     minutes = (time.perf_counter() - began) / 60
-    made = {"model": weights.read_provenance("tiny", folder)["sha256"][:12]}
-    made |= {"commit": provenance.commit(), "seed": seed, "device": provenance.device_name(device())}
-    made |= {"threads": torch.get_num_threads(), "minutes": round(minutes, 1)}
+    made = {"model": weights.read_provenance("tiny", folder)["sha256"][:12], "seed": seed}
+    made |= stamp() | {"minutes": round(minutes, 1)}
     table = evaluate.success_table(outcomes)
     print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(table)}", flush=True)
     rows = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in table]
@@ -57,20 +54,6 @@ def _search(search, verifier, sampler, prompt, seed):
     return search(sampler, prompt, verifier, seed=seed)
 
 
-def write(rows: list[dict]) -> None:
-    """Replace the rows of the measured arms in the table, keep the others."""
-    path = data_folder() / "results" / "quality.csv"
-    kept = []
-    if path.exists():
-        with open(path, newline="") as file:
-            kept = [row for row in csv.DictReader(file) if row["arm"] != rows[0]["arm"]]
-    order = list(ARMS)
-    with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
-        table.writeheader()
-        table.writerows(sorted([*kept, *rows], key=lambda row: order.index(row["arm"])))
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arms", nargs="+", default=list(ARMS)[1:], choices=list(ARMS)[1:], metavar="ARM")
@@ -79,4 +62,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     for name in ["half-trained"] if chosen.half else chosen.arms:
-        write(measure(name, chosen.n or (100 if ARMS[name][1] is None else 25), chosen.seed, chosen.half))
+        rows = measure(name, chosen.n or (100 if ARMS[name][1] is None else 25), chosen.seed, chosen.half)
+        replace_rows(data_folder() / "results" / "quality.csv", rows, key=lambda row: row["arm"])

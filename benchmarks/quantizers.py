@@ -8,14 +8,13 @@ per scale on validation pictures.
 """
 
 import argparse
-import csv
 import tempfile
 import time
 
 import torch
 from reconstruction import measure
+from tables import replace_rows, stamp
 
-from vartut import provenance
 from vartut.device import device
 from vartut.models.tokenizer import Tokenizer
 from vartut.paths import data_folder
@@ -38,8 +37,6 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=100, help="test pictures a task")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    made = {"commit": provenance.commit(), "device": provenance.device_name(device())}
-    made |= {"threads": torch.get_num_threads()}
     rows = []
     for quantizer in ("codebook", "bits"):
         began = time.perf_counter()
@@ -47,12 +44,8 @@ if __name__ == "__main__":
         minutes = round((time.perf_counter() - began) / 60, 1)
         row = {"quantizer": quantizer, "steps": chosen.steps, "seed": chosen.seed, "minutes": minutes}
         row |= {f"usage_scale_{k + 1}": share for k, share in enumerate(metrics["usage"])}
-        rows += [row | measured | made for measured in measure(tokenizer, chosen.n, chosen.seed)]
-    path = data_folder() / "results" / "tokenizers.csv"
-    with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+        rows += [row | measured | stamp() for measured in measure(tokenizer, chosen.n, chosen.seed)]
+    replace_rows(data_folder() / "results" / "tokenizers.csv", rows, key=lambda row: row["quantizer"])
     for row in rows:
         if row["task"] == "all":
             print({key: row[key] for key in ("quantizer", "steps", "squared_error", "rate", "low", "high")})

@@ -4,10 +4,11 @@
     python benchmarks/readme_tables.py --check    exit 1 if a table is older than what it is made from
 """
 
-import csv
 import re
 import sys
 from pathlib import Path
+
+from tables import read_rows
 
 from vartut.paths import data_folder
 from vartut.weights import read_provenance
@@ -26,8 +27,7 @@ TITLES = {
 
 def quality() -> str:
     """Judged success per arm and task, in percent, Wilson's 95 % interval of all tasks together."""
-    with open(data_folder() / "results" / "quality.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(data_folder() / "results" / "quality.csv")
     lines = ["| | all tasks | n | " + " | ".join(TASKS) + " |", "|---|---|---|" + "---|" * len(TASKS)]
     for arm in dict.fromkeys(row["arm"] for row in rows):
         by_task = {row["task"]: row for row in rows if row["arm"] == arm}
@@ -75,7 +75,8 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    now, wanted = README.read_text(), filled(README.read_text())
+    now = README.read_text(encoding="utf-8")
+    wanted = filled(now)
     if "--check" in sys.argv:
         sys.exit("README.md: run `python benchmarks/readme_tables.py`" if now != wanted else 0)
-    README.write_text(wanted)
+    README.write_text(wanted, encoding="utf-8")

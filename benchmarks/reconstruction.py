@@ -7,14 +7,13 @@ judged against the scene's prompt; a verdict is unchanged if both hold or both f
 """
 
 import argparse
-import csv
 import time
 
 import torch
+from tables import replace_rows, stamp
 
 import vartut
-from vartut import hub, provenance, weights, world
-from vartut.device import device
+from vartut import hub, weights, world
 from vartut.measure.statistics import wilson
 from vartut.paths import data_folder
 
@@ -56,17 +55,12 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     began = time.perf_counter()
     table = measure(vartut.load_tokenizer(chosen.tokenizer), chosen.n, chosen.seed)
-    made = {"weights": weights.read_provenance(chosen.tokenizer)["sha256"][:12]}
-    made |= {"seed": chosen.seed, "commit": provenance.commit()}
-    made |= {"device": provenance.device_name(device()), "threads": torch.get_num_threads()}
-    made["minutes"] = round((time.perf_counter() - began) / 60, 1)
+    made = {"weights": weights.read_provenance(chosen.tokenizer)["sha256"][:12], "seed": chosen.seed}
+    made |= stamp() | {"minutes": round((time.perf_counter() - began) / 60, 1)}
     table = [{"tokenizer": chosen.tokenizer} | row | made for row in table]
     for row in table:
         share = f"{row['unchanged']} of {row['n']} unchanged, {row['rate']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
         print(f"{row['task']:<14} {share}, grade {row['grade']:.3f}, squared error {row['squared_error']:.5f}")
     path = data_folder() / "results" / "reconstruction.csv"
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    replace_rows(path, table, key=lambda row: row["tokenizer"])
     print(f"wrote {path}")

@@ -9,15 +9,15 @@ wait policy are left as they are.
 """
 
 import argparse
-import csv
 import os
 import statistics
 import time
 
 import torch
+from tables import replace_rows, stamp
 
 import vartut
-from vartut import provenance, world
+from vartut import world
 from vartut.device import device
 from vartut.measure import evaluate
 from vartut.paths import data_folder
@@ -64,11 +64,7 @@ def cases() -> dict:
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     policy, path = os.environ.get("OMP_WAIT_POLICY", "default"), data_folder() / "results" / "speed.csv"
-    with open(path) as file:
-        others = [row for row in csv.DictReader(file) if row["wait_policy"] != policy]
-    made = {"wait_policy": policy, "commit": provenance.commit(), "device": provenance.device_name(device())}
-    made |= {"threads": torch.get_num_threads()}
-    rows = []
+    made, rows = {"wait_policy": policy, **stamp()}, []
     for name, (work, pictures, repeats) in cases().items():
         seconds = repeated(work, repeats)
         middle = statistics.median(seconds)
@@ -77,7 +73,4 @@ if __name__ == "__main__":
         row |= {"pictures_a_second": round(pictures / middle) if pictures else None, "repeats": repeats} | made
         print(f"{name:<34}{middle:8.3f} s  ({row['fastest']:.3f} to {row['slowest']:.3f})", flush=True)
         rows.append(row)
-    with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=rows[0].keys(), lineterminator="\n")
-        table.writeheader()
-        table.writerows(sorted([*others, *rows], key=lambda row: row["wait_policy"]))
+    replace_rows(path, rows, key=lambda row: row["wait_policy"])

@@ -12,12 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from toy_models import randomise, toy_tokenizer
+from toy_models import randomise, toy_tokenizer, toy_transformer
 
 import vartut
 from vartut import cli
 from vartut.course import doctor
-from vartut.models.transformer import NextScaleTransformer
 from vartut.paths import data_folder
 from vartut.training import recipes, verifiers
 from vartut.verifiers import clip
@@ -38,7 +37,7 @@ def toys(tmp_path_factory):
     save_weights(tokenizer, "tokenizer", TOKENIZER, origin, weights)
     digest = read_provenance("tokenizer", weights)["sha256"]
     settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": {"guidance": 2.0}}
-    transformer = randomise(NextScaleTransformer(tokenizer, **SHAPE), 0.3)
+    transformer = randomise(toy_transformer(tokenizer, **SHAPE), 0.3)
     save_weights(transformer, "tiny", settings, origin, weights)
     for seed, name in enumerate(("clip", "clip-hard")):
         torch.manual_seed(seed)

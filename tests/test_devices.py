@@ -15,11 +15,10 @@ from parity import cases
 from test_published_flux import encode, parts, redness  # noqa: F401  (a fixture)
 from test_published_verifiers import PROMPT as FOX
 from test_published_verifiers import pictures, reward_model, tiny_clip, tiny_llava, words  # noqa: F401  (a fixture)
-from toy_models import toy_sampler, toy_tokenizer
+from toy_models import toy_sampler, toy_tokenizer, toy_transformer
 
 import vartut
 from vartut.measure.evaluate import judged_success
-from vartut.models.transformer import NextScaleTransformer
 from vartut.published.aesthetic import Aesthetic
 from vartut.published.ensemble import RankEnsemble
 from vartut.published.flux import FluxSampler
@@ -225,7 +224,7 @@ def recipe(kind, where):
         return ClipRecipe(True, where, batch=4, negatives=2)
     if kind == "transformer":
         tokenizer = toy_tokenizer()
-        return TransformerRecipe(NextScaleTransformer(tokenizer, width=32, depth=2, heads=2), tokenizer, where, batch=4)
+        return TransformerRecipe(toy_transformer(tokenizer), tokenizer, where, batch=4)
     return TokenizerRecipe(toy_tokenizer(kind == "bits").train(), where, batch=4)
 
 

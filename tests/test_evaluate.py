@@ -2,13 +2,13 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest, norm
 from toy_models import toy_sampler
 
 from vartut import world
-from vartut.course.exercises import exercise
 from vartut.measure.evaluate import Outcome, format_table, judged_success, paint, success_table
 from vartut.measure.statistics import wilson
 from vartut.models.protocol import row_seed
@@ -55,6 +55,13 @@ def test_impossible_counts_are_refused(k, n):
         wilson(k, n)
 
 
+def test_counts_are_whole_numbers_of_any_kind():
+    assert wilson(np.int64(37), torch.tensor(100)) == wilson(37, 100)
+    for k, n, said in ((0.5, 10, "successes is a whole number; got 0.5"), (5, 10.0, "n is a whole number; got 10.0")):
+        with pytest.raises(ValueError, match=said):
+            wilson(k, n)
+
+
 # ---- painting ------------------------------------------------------------------------------------------------------
 
 
@@ -72,10 +79,27 @@ def test_paint_is_one_child_a_step_whatever_the_batch():
     assert not torch.allclose(wanted[0], wanted[3], atol=1e-2), "another seed is another picture"
 
 
-@pytest.mark.parametrize(("prompts", "batch"), [([], 5), (PROMPTS, 0), (PROMPTS, -1)])
-def test_nothing_to_paint_is_refused(prompts, batch):
-    with pytest.raises(ValueError, match="prompts and a positive batch"):
-        paint(toy_sampler(), prompts, list(range(len(prompts))), batch)
+@pytest.mark.parametrize(
+    ("prompts", "seeds", "batch", "said"),
+    [
+        ([], [], 5, "each with its seed; got 0 prompts"),
+        (PROMPTS, [0, 1], 5, "got 5 prompts and 2 seeds"),
+        (PROMPTS, range(5), 0, "batch is a whole number of at least 1; got 0"),
+        (PROMPTS, range(5), 2.5, "batch is a whole number of at least 1; got 2.5"),
+        (PROMPTS, [0, 1, 2, 3, 4.0], 5, r"seeds\[4\] is a whole number; got 4.0"),
+        (PROMPTS, 0, 5, "seeds are several whole numbers"),
+    ],
+)
+def test_what_cannot_be_painted_is_refused(prompts, seeds, batch, said):
+    with pytest.raises(ValueError, match=said):
+        paint(toy_sampler(), prompts, seeds, batch)
+
+
+def test_numbers_of_numpy_and_torch_paint_the_same():
+    sampler = toy_sampler()
+    wanted = paint(sampler, PROMPTS[:2], [5, 6], 2)
+    for seeds, batch in ((np.array([5, 6]), np.int64(2)), (torch.tensor([5, 6]), torch.tensor(2)), (range(5, 7), 2)):
+        assert torch.equal(paint(sampler, tuple(PROMPTS[:2]), seeds, batch), wanted)
 
 
 # ---- judged success ------------------------------------------------------------------------------------------------
@@ -133,8 +157,9 @@ def test_a_model_that_paints_noise_succeeds_at_nothing_hard():
     assert all(0 <= o.grade < 1 for o in outcomes)
 
 
-def test_a_task_named_twice_counts_once():
-    outcomes = judged_success(None, ["colors", "colors"], 2, search=Painter(["colors"], 2))
+@pytest.mark.parametrize("tasks", [["colors", "colors"], "colors", iter(["colors"])])
+def test_a_task_named_twice_counts_once_and_one_may_stand_alone(tasks):
+    outcomes = judged_success(None, tasks, np.int64(2), seed=np.int64(3), search=Painter(["colors"], 2))
     assert [row["n"] for row in success_table(outcomes)] == [2, 2]
 
 
@@ -145,10 +170,13 @@ def test_an_unknown_task_is_refused_before_the_work(tasks):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("n", [0, -3])
-def test_no_prompts_are_refused(n):
-    with pytest.raises(ValueError, match=f"n={n}: judge at least one prompt"):
-        judged_success(None, ["colors"], n)
+@pytest.mark.parametrize("name", ["n", "seed", "batch"])
+@pytest.mark.parametrize("number", [0, -3, 1.5, "1", True])
+def test_numbers_that_are_none_are_refused(name, number):
+    if name == "seed" and number in (0, -3):
+        number = 0.0
+    with pytest.raises(ValueError, match=rf"{name} is a whole number.*; got {number!r}"):
+        judged_success(None, ["colors"], **{name: number})
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
@@ -179,27 +207,3 @@ def test_table_as_text():
     assert attributes.split() == ["color_attr", "1", "0", "%", "0", "to", "79", "0.25", "0", "-"]
     assert everything.split() == ["all", "2", "50", "%", "9", "to", "91", "0.62", "50", "-"]
     assert len({len(line) for line in (head, colors, attributes, everything)}) == 1, "columns are aligned"
-
-
-# ---- exercises -----------------------------------------------------------------------------------------------------
-
-
-def test_an_exercise_says_how_it_stands(capsys):
-    with exercise("2.1"):
-        assert 1 + 1 == 2, "count again"
-    with exercise("2.2"):
-        assert 1 + 1 == 3, "count\nagain"
-    with exercise("2.3"):
-        raise NotImplementedError
-    written = capsys.readouterr().out.splitlines()
-    assert written[0] == "2.1 solved"
-    assert written[1].startswith("2.2 not solved yet: count")
-    assert written[-1].startswith("2.3 not written yet: replace the line")
-
-
-def test_an_assertion_without_a_message_and_the_readers_own_bug_stay_visible(capsys):
-    with pytest.raises(AssertionError), exercise("2.1"):
-        raise AssertionError
-    with pytest.raises(ZeroDivisionError), exercise("2.1"):
-        _ = 1 / 0
-    assert capsys.readouterr().out == ""

@@ -1,15 +1,18 @@
 """The ledger: FLOPs against torch's counter, and that it only grows."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from toy_models import toy_sampler
+from toy_models import toy_sampler, toy_transformer
 
+from vartut.hub import read_prompts
 from vartut.ledger import NUMBERS, Ledger
 from vartut.models.next_scale import NextScaleSampler
 from vartut.models.tokenizer import SCALES, Tokenizer
-from vartut.models.transformer import NextScaleTransformer
 from vartut.world import MAX_WORDS, token_ids
 
 
@@ -24,7 +27,7 @@ def counted(run) -> int:
 def sampler(request):
     """The shipped size, since what is left out of the formulas weighs more in a toy."""
     tokenizer = Tokenizer(request.param)
-    return NextScaleSampler(tokenizer, NextScaleTransformer(tokenizer))
+    return NextScaleSampler(tokenizer, toy_transformer(tokenizer, 192, 8, 4), read_prompts)
 
 
 @pytest.mark.parametrize("k", range(6))
@@ -34,13 +37,13 @@ def test_flops_of_every_scale(sampler, k):
     kv = torch.randn(rows, model.depth, 2, model.heads, past, model.width // model.heads)
     shrunk = torch.randn(rows, new, sampler.tokenizer.channels) if k else None
     truth = counted(lambda: model.step(k, shrunk, kv))
-    assert rows * model.pass_flops(new, past) == pytest.approx(truth, rel=0.01)
+    assert rows * model.pass_flops(k) == pytest.approx(truth, rel=0.01)
 
 
 def test_flops_of_text_and_decoder(sampler):
     model, tokenizer = sampler.transformer, sampler.tokenizer
     truth = counted(lambda: model.encode_text(token_ids(["a star", "a ring"])))
-    assert 2 * model.pass_flops(MAX_WORDS, 0, head=False) == pytest.approx(truth, rel=0.01)
+    assert 2 * model.pass_flops(None) == pytest.approx(truth, rel=0.01)
     truth = counted(lambda: tokenizer.decode(tokenizer.empty(4)))
     assert 4 * tokenizer.decode_flops() == pytest.approx(truth, rel=0.01)
 
@@ -153,3 +156,22 @@ def test_peak_bytes_are_the_most_held_at_one_time():
     assert ledger.peak_bytes == 17, "what is gone was there"
     assert "at most 0.0 MiB" in str(ledger)
     assert "MiB" not in str(Ledger())
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda ledger: pickle.loads(pickle.dumps(ledger))])
+def test_a_copy_goes_its_own_way_and_holds_nothing(duplicate):
+    class Thing:
+        pass
+
+    ledger, thing = Ledger(), Thing()
+    ledger.add("transformer", nfe=3)
+    ledger.hold(thing, 10)
+    other = duplicate(ledger)
+    other.add("transformer", nfe=1)
+    assert (ledger.nfe, other.nfe) == (3, 4)
+    del thing
+    own = Thing()
+    other.hold(own, 4)
+    assert other.peak_bytes == 10, "what the original held is gone"
+    ledger.hold(own, 12)
+    assert (ledger.peak_bytes, other.peak_bytes) == (12, 10)

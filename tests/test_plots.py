@@ -1,13 +1,16 @@
-"""Figures of searches: every node drawn, the parts told apart without colour, nothing outside the frame."""
+"""Figures: every node drawn, parts told apart without colour, nothing outside the frame, pictures of every form."""
 
 import re
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from matplotlib.patches import PathPatch
 
+from vartut import world
 from vartut.course.plots import draw_curves, draw_tree
+from vartut.course.style import show
 from vartut.ledger import Ledger
 from vartut.search.tree import SearchResult, Tree
 
@@ -118,3 +121,97 @@ def test_curves_are_told_apart_without_colour():
 def test_curves_that_do_not_fit_are_refused(curve):
     with pytest.raises(ValueError, match='curve "beam" needs'):
         draw_curves({"beam": curve}, "NFE", "score")
+
+
+# ---- pictures in a grid --------------------------------------------------------------------------------------------
+
+
+def drawn(figure) -> list[np.ndarray]:
+    """The pictures of a figure, (H, W, 3) each, row by row."""
+    return [np.asarray(image.get_array()) for ax in figure.axes for image in ax.images]
+
+
+PICTURES = world.render(world.sample("all", 3, "test"))  # (3, 3, 64, 64)
+BYTES = (255 * PICTURES).round().to(torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        BYTES,
+        list(BYTES),
+        [PICTURES[0], BYTES[1], PICTURES[2].permute(1, 2, 0).numpy()],
+        PICTURES.numpy(),
+        PICTURES.permute(0, 2, 3, 1).numpy(),
+        BYTES.permute(0, 2, 3, 1).numpy(),
+        PICTURES.double(),
+        PICTURES.clone().requires_grad_(),
+        PICTURES + 0.2 * (PICTURES == 1),  # overshoots are cut
+    ],
+    ids=["uint8", "list", "mixed", "CHW array", "HWC array", "uint8 HWC array", "float64", "gradient", "overshoot"],
+)
+def test_pictures_of_every_form_are_drawn_alike(given):
+    wanted, found = drawn(show(PICTURES)), drawn(show(given))
+    assert [picture.shape for picture in found] == [(64, 64, 3)] * 3
+    for one, other, picture in zip(wanted, found, PICTURES):
+        assert np.abs(one - other).max() <= 1 / 16 + 1e-6, "at most one level: uint8 rounds"
+        assert np.abs(other - picture.permute(1, 2, 0).numpy()).mean() < 1 / 32, "the picture itself, not white"
+
+
+def test_the_thumbnails_of_a_trees_nodes_are_drawn():
+    result = searched()
+    first, other = drawn(show([node.image for node in result.tree.nodes[1:3]]))
+    assert np.abs(first - 10 / 255).max() <= 1 / 32 + 1e-6
+    assert np.abs(other - 10 / 255).max() <= 1 / 32 + 1e-6
+
+
+def test_one_picture_is_drawn_alone():
+    assert len(drawn(show(PICTURES[0]))) == len(drawn(show(PICTURES[0].permute(1, 2, 0).numpy()))) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (255 * PICTURES, "divide by 255"),
+        (BYTES.long(), "torch.int64"),
+        (PICTURES[:0], "at least one"),
+        (PICTURES[:, :2], "at least one; got"),
+        (PICTURES * float("nan"), "NaN"),
+        ("picture.png", "got a str"),
+        ([], "got a list"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_line(given, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        show(given)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("show ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"titles": ["a", "b"]}, "2 titles"),
+        ({"rows": ["a", "b"], "columns": 3}, "2 row labels"),
+        ({"columns": 0}, "columns is a whole number of at least 1; got 0"),
+        ({"columns": 1.5}, "columns is a whole number"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        show(PICTURES, **arguments)
+
+
+def test_titles_and_rows_may_be_arrays():
+    figure = show(PICTURES, titles=np.arange(3), rows=torch.tensor([7]), columns=np.int64(3))
+    assert [ax.get_title() for ax in figure.axes] == ["0", "1", "2"]
+
+
+def test_figures_do_not_depend_on_torchs_default_type():
+    wanted = drawn(show(PICTURES))
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = drawn(show(PICTURES))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all((one == other).all() and one.dtype == other.dtype for one, other in zip(wanted, found))

@@ -390,10 +390,10 @@ def test_beam_search(sampler, eta, score):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"eta": -0.1}, "eta=-0.1: from 0"),
-        ({"eta": 1.5}, "eta=1.5"),
-        ({"steps": 0}, "steps=0: a whole number"),
-        ({"steps": 2.5}, "steps=2.5"),
+        ({"eta": -0.1}, "eta is a number from 0 to 1; got -0.1"),
+        ({"eta": 1.5}, "eta is a number from 0 to 1; got 1.5"),
+        ({"steps": 0}, "steps is a whole number of at least 1; got 0"),
+        ({"steps": 2.5}, "steps is a whole number of at least 1; got 2.5"),
         ({"height": 18}, "multiples of 4 pixels; got 18 x 24"),
         ({"width": 0}, "multiples of 4 pixels"),
     ],
@@ -409,9 +409,9 @@ def test_states_that_make_no_sense(sampler):
     for call, said in (
         (lambda: sampler.begin([], 0), "at least one prompt"),
         (lambda: sampler.begin(["a fox"], [1, 2]), "need one seed, or 1; got 2"),
-        (lambda: sampler.expand(state, -1), "n >= 0"),
-        (lambda: sampler.expand(state, [1, 1]), "n >= 0"),
-        (lambda: sampler.expand(state, 1, first=-1), "first >= 0"),
+        (lambda: sampler.expand(state, -1), "n is a whole number of at least 0; got -1"),
+        (lambda: sampler.expand(state, [1, 1]), "one for each of 1 rows; got 2"),
+        (lambda: sampler.expand(state, 1, first=-1), "first is a whole number of at least 0; got -1"),
         (lambda: sampler.select(state, [1]), "rows are 0 to 0"),
         (lambda: sampler.expand(finish(sampler, state)), "all 5 steps are done"),
     ):

@@ -263,8 +263,8 @@ def test_classes_by_number_and_name():
         ("a golden retriever on a sofa", 'paints classes, not texts; .* a name such as "'),
         ("1000", "give a number from 0 to 9"),
         ("golden retriever", "is no ImageNet class"),  # the tiny model has ten classes
-        (True, "by number or name; got a bool"),
-        (None, "by number or name; got a NoneType"),
+        (True, "by its name or number; got True"),
+        (None, "by its name or number; got None"),
         ("two\nlines", "is no ImageNet class"),
     ],
 )

@@ -419,16 +419,18 @@ def test_bad_input_is_refused_in_a_line(sampler):
         (lambda: sampler.begin([], 0), "at least one prompt"),
         (lambda: sampler.begin("a rad circle", 0), 'the nearest known word is "red"'),
         (lambda: sampler.begin(["a star"], [1, 2]), "seed"),
-        (lambda: sampler.expand(state, -1), "n >= 0"),
+        (lambda: sampler.expand(state, -1), "n is a whole number of at least 0; got -1"),
         (lambda: sampler.expand(state, [1]), "2 rows"),
-        (lambda: sampler.expand(state, 1, first=-1), "first >= 0"),
+        (lambda: sampler.expand(state, 1, first=-1), "first is a whole number of at least 0; got -1"),
         (lambda: sampler.expand(finish(sampler, state)), "finished"),
         (lambda: sampler.select(state, [2]), "rows are 0 to 1"),
         (lambda: sampler.select(state, [-1]), "rows are 0 to 1"),
         (lambda: sampler.tuned(temperature=-1), "temperature"),
         (lambda: sampler.tuned(top_p=1.5), "top_p"),
         (lambda: sampler.tuned(guidance=[1, 2]), "6 scales"),
-        (lambda: sampler.tuned(cfg=3), "known are guidance"),
+        (lambda: sampler.tuned(cfg=3), 'unknown setting "cfg"; did you mean'),
+        (lambda: sampler.tuned(top_k=1.5), "top_k is a whole number; got 1.5"),
+        (lambda: sampler.begin("a star, " * 8 + "a star and a star", 0), "words"),
     ]
     for call, text in cases:
         with pytest.raises(ValueError, match=text) as caught:

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from toy_models import toy_transformer
 
+from vartut.hub import read_prompts
 from vartut.ledger import Ledger
 from vartut.models.next_scale import NextScaleSampler
 from vartut.models.tokenizer import Tokenizer
-from vartut.models.transformer import NextScaleTransformer
 from vartut.search import beam_search, greedy_search, random_search
 from vartut.world import token_ids
 
@@ -295,10 +296,10 @@ def tiny(scales=(1, 1, 2), codes=2, seed=0, **settings):
     torch.manual_seed(seed)
     tokenizer = Tokenizer(codes=codes, channels=8, width=8, scales=scales)
     tokenizer.quantizer.codebook.normal_()
-    transformer = NextScaleTransformer(tokenizer, width=24, depth=2, heads=2)
+    transformer = toy_transformer(tokenizer, width=24)
     for parameter in [*tokenizer.phi.parameters(), *transformer.parameters()]:
         parameter.data += 0.15 * torch.randn_like(parameter)  # far from the near-uniform start: wrong draws would show
-    return NextScaleSampler(tokenizer, transformer, **settings)
+    return NextScaleSampler(tokenizer, transformer, read_prompts, **settings)
 
 
 def weighted(images, prompts):
@@ -436,6 +437,17 @@ def test_the_ledger_counts_the_verifier_and_can_be_handed_in():
     assert ledger.nfe == before + 1 + 2 * 2
 
 
+def test_numbers_of_any_kind_are_the_same_search():
+    sampler = tiny((1, 2, 4), codes=4)
+    wanted = beam_search(sampler, PROMPT, weighted, 2, 3, branch=[0, 2], seed=3, max_rows=4)
+    for kind in (np.int64, np.uint8, torch.tensor):
+        numbers = {"width": kind(2), "candidates": kind(3), "seed": kind(3), "max_rows": kind(4)}
+        for branch in (np.array([0, 2]), torch.tensor([0, 2]), (kind(0), kind(2))):
+            found = beam_search(sampler, PROMPT, weighted, branch=branch, **numbers)
+            assert torch.equal(found.image, wanted.image)
+            assert found.tree.nodes == wanted.tree.nodes
+
+
 def test_same_seed_same_result_other_seed_other_pictures():
     sampler = tiny((1, 2, 4), codes=4)
     one, two, other = (beam_search(sampler, PROMPT, weighted, 2, 2, seed=seed) for seed in (0, 0, 1))
@@ -454,6 +466,80 @@ def test_kept_images_are_the_pictures_that_were_scored():
     assert all(n.image is None for n in beam_search(sampler, PROMPT, weighted, 2, 2).tree.nodes)
 
 
+# ---- what a verifier may do, and what stops a search ----------------------------------------------------------------
+
+
+def test_a_verifier_that_works_in_place_spoils_nothing():
+    def destroys(images, prompts):
+        scores = weighted(images, prompts)
+        images.zero_()
+        prompts.clear()
+        return scores
+
+    sampler = tiny((1, 2, 4), codes=4)
+    for arguments in ({}, {"score": "preview", "branch": [0]}):
+        wanted = beam_search(sampler, PROMPT, weighted, 2, 2, keep_images=True, **arguments)
+        found = beam_search(sampler, PROMPT, destroys, 2, 2, keep_images=True, **arguments)
+        assert torch.equal(found.image, wanted.image)
+        assert found.tree.nodes == wanted.tree.nodes
+        assert all(torch.equal(a.image, b.image) for a, b in zip(found.tree.nodes[1:], wanted.tree.nodes[1:]))
+
+
+def test_results_and_nodes_can_be_found_in_lists():
+    sampler = tiny((1, 2, 4), codes=4)
+    results = [random_search(sampler, PROMPT, weighted, 2, seed=seed, keep_images=True) for seed in (0, 1, 1)]
+    best = max(results, key=lambda result: result.score)
+    assert results[results.index(best)] is best
+    assert len(set(results)) == 3, "the same picture found twice is two results"
+    assert all(r.tree.nodes.index(node) == node.id for r in results for node in r.tree.nodes)
+
+
+class Stops:
+    """A verifier that scores a number of batches and then does as told."""
+
+    def __init__(self, batches, error):
+        self.left, self.error = batches, error
+
+    def __call__(self, images, prompts):
+        if self.left == 0:
+            raise self.error
+        self.left -= 1
+        return weighted(images, prompts)
+
+
+@pytest.mark.parametrize("search", [random_search, greedy_search, beam_search])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError("no room")], ids=["Ctrl-C", "no memory"])
+def test_what_stops_a_search_has_the_best_picture_so_far(search, error):
+    sampler, ledger = tiny((1, 2, 4), codes=4), Ledger()
+    with pytest.raises(type(error)) as stopped:
+        search(sampler, PROMPT, Stops(3, error), max_rows=2, ledger=ledger)
+    found = stopped.value.result
+    assert len(found.tree.finished_scores()) == 6
+    assert found.score == max(found.tree.finished_scores()) == found.tree[found.tree.best].score
+    torch.testing.assert_close(weighted(found.image[None], [PROMPT]).item(), found.score)
+    assert found.ledger is ledger
+    assert any(".result" in note for note in stopped.value.__notes__)
+    with pytest.raises(type(error)) as stopped:
+        search(sampler, PROMPT, Stops(0, type(error)()))
+    assert stopped.value.result is None, "nothing was finished yet"
+
+
+def test_a_sampler_that_is_interrupted_leaves_the_best_picture_too(monkeypatch):
+    sampler = tiny((1, 2, 4), codes=4)
+    step, calls = sampler.transformer.step, []
+
+    def interrupted(k, *rest):
+        calls.append(k)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return step(k, *rest)
+
+    monkeypatch.setattr(sampler.transformer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        random_search(sampler, PROMPT, weighted, 9, max_rows=2)
+    assert len(stopped.value.result.tree.finished_scores()) == 4
+
+
 # ---- bad input -----------------------------------------------------------------------------------------------------
 
 NAN = float("nan")
@@ -470,6 +556,9 @@ NAN = float("nan")
         (beam_search, {"branch": range(5)}, r"branch .* \[0, 1, 2\]"),
         (beam_search, {"branch": []}, "branch is one or more"),
         (beam_search, {"branch": 7}, "branch is one or more"),
+        (beam_search, {"branch": [0.0, 1]}, r"branch\[0\] is a whole number; got 0.0"),
+        (beam_search, {"branch": True}, "branch is a whole number; got True"),
+        (beam_search, {"branch": "01"}, "branch is a whole number; got '01'"),
         (beam_search, {"score": "rolout"}, 'unknown score \'rolout\': did you mean "rollout"'),
         (beam_search, {"score": "previews"}, 'did you mean "preview"'),
         (beam_search, {"score": None}, "unknown score None"),
@@ -479,6 +568,9 @@ NAN = float("nan")
         (random_search, {"n": 0}, "n is a whole number of at least 1"),
         (random_search, {"n": True}, "n is a whole number"),
         (random_search, {"seed": None}, "seed is a whole number"),
+        (random_search, {"seed": "0"}, "seed is a whole number; got '0'"),
+        (random_search, {"seed": 0.0}, "seed is a whole number; got 0.0"),
+        (random_search, {"seed": np.eye(9)}, "seed is a whole number; got array"),
         (random_search, {"prompt": ["x"]}, "one prompt, a str, not a list"),
         (random_search, {"verifier": "clip"}, "verifier is a callable"),
         (random_search, {"verifier": lambda images, prompts: torch.zeros(len(images), 1)}, r"got shape \(16, 1\)"),

@@ -197,7 +197,7 @@ def test_codes_round_trip():
 def test_bad_input_is_refused_in_a_line():
     tokenizer = toy_tokenizer()
     for shape in ((3, 64, 64), (1, 1, 64, 64), (1, 3, 32, 32)):
-        with pytest.raises(ValueError, match=r"the tokenizer reads pictures \(B, 3, 64, 64\)"):
+        with pytest.raises(ValueError, match=r"the tokenizer reads a tensor of pictures \(B, 3, 64, 64\)"):
             tokenizer.encode(torch.zeros(shape))
     with pytest.raises(ValueError, match='unknown quantizer "vq"'):
         Tokenizer("vq")

@@ -6,9 +6,8 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from toy_models import toy_tokenizer
+from toy_models import toy_tokenizer, toy_transformer
 
-from vartut.models.transformer import NextScaleTransformer
 from vartut.training.loop import WARMUP, learning_rate, train
 from vartut.training.recipes import TokenizerRecipe, TransformerRecipe
 
@@ -20,7 +19,7 @@ def recipe_of(kind, seed=0):
     torch.manual_seed(seed)
     if kind == "transformer":
         tokenizer = toy_tokenizer()
-        model = NextScaleTransformer(tokenizer, width=32, depth=2, heads=2)
+        model = toy_transformer(tokenizer)
         recipe = TransformerRecipe(model, tokenizer, CPU, seed, batch=4)
     else:
         recipe = TokenizerRecipe(toy_tokenizer(kind == "bits").train(), CPU, seed, batch=4)

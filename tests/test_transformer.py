@@ -3,9 +3,9 @@
 import pytest
 import torch
 from torch.nn import functional as F
-from toy_models import randomise, toy_tokenizer
+from toy_models import randomise, toy_tokenizer, toy_transformer
 
-from vartut.models.transformer import Attention, NextScaleTransformer, block_causal_mask, centres
+from vartut.models.transformer import Attention, block_causal_mask, centres
 from vartut.world import MAX_WORDS, token_ids
 
 SIDES = (1, 2, 3, 4, 6, 8)
@@ -16,7 +16,7 @@ PROMPTS = ["two red stars", "a ring above an orange heart"]
 def transformer(request):
     """A toy transformer; its inputs are random numbers here, not sums of codes."""
     torch.manual_seed(0)
-    return randomise(NextScaleTransformer(toy_tokenizer(request.param), width=32, depth=2, heads=2), 0.3)
+    return randomise(toy_transformer(toy_tokenizer(request.param)), 0.3)
 
 
 def inputs_of(transformer, rows=2):
@@ -101,7 +101,7 @@ def test_the_same_place_has_the_same_code_at_every_scale():
 
 
 def test_a_fresh_transformer_knows_nothing():
-    transformer = NextScaleTransformer(toy_tokenizer(), width=32, depth=2, heads=2)
+    transformer = toy_transformer(toy_tokenizer())
     with torch.no_grad():
         logits = transformer(token_ids(PROMPTS), [x.detach() for x in inputs_of(transformer)])
     entropy = torch.distributions.Categorical(logits=logits).entropy()

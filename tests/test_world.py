@@ -226,7 +226,7 @@ def test_rest_of_the_pairings_is_trained():
         (lambda: world.sample("colour", 1), 'unknown task "colour"; did you mean "colors"'),
         (lambda: world.prompts("positions", 1), 'did you mean "position"'),
         (lambda: world.sample(None, 1), 'unknown task "None"'),
-        (lambda: world.sample("colors", 1, "tests"), 'unknown split "tests"; known: train, validation, test'),
+        (lambda: world.sample("colors", 1, "tests"), 'unknown split "tests"; did you mean "test"'),
         (lambda: world.sample("colors", -1), "n=-1"),
         (lambda: world.sample("colors", 1, first=-2), "first=-2"),
         (lambda: world.render([], 7), "at least 8 pixels wide; got size=7"),

@@ -2,6 +2,8 @@
 
 import torch
 
+from vartut import world
+from vartut.hub import read_prompts
 from vartut.models.next_scale import NextScaleSampler
 from vartut.models.tokenizer import Tokenizer
 from vartut.models.transformer import NextScaleTransformer
@@ -18,6 +20,11 @@ def toy_tokenizer(bitwise: bool = False) -> Tokenizer:
     return tokenizer.eval()
 
 
+def toy_transformer(tokenizer: Tokenizer, width: int = 32, depth: int = 2, heads: int = 2) -> NextScaleTransformer:
+    """A transformer for the world's prompts, fresh from torch's seed."""
+    return NextScaleTransformer(tokenizer, len(world.WORDS), world.MAX_WORDS, width, depth, heads)
+
+
 def randomise(transformer: NextScaleTransformer, head: float) -> NextScaleTransformer:
     """Replace the zeros of a fresh transformer, and make its logits vary by about `head` times a few."""
     torch.manual_seed(1)
@@ -32,5 +39,4 @@ def randomise(transformer: NextScaleTransformer, head: float) -> NextScaleTransf
 def toy_sampler(bitwise: bool = False, **settings) -> NextScaleSampler:
     """A sampler of 30 thousand weights."""
     tokenizer = toy_tokenizer(bitwise)
-    transformer = NextScaleTransformer(tokenizer, width=32, depth=2, heads=2)
-    return NextScaleSampler(tokenizer, randomise(transformer, 0.3), **settings)
+    return NextScaleSampler(tokenizer, randomise(toy_transformer(tokenizer), 0.3), read_prompts, **settings)

@@ -21,6 +21,21 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@contextlib.contextmanager
+def plain_defaults():
+    """Inside, torch makes float32 tensors on the CPU unless told otherwise, whatever defaults the user has set.
+
+    For code of others, which relies on the defaults: our own says dtype and device wherever it makes a tensor.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def half_dtype(where: torch.device) -> torch.dtype:
     """The half precision of a device: float16 on a GPU without bfloat16 in hardware (before Ampere), else bfloat16."""
     old = where.type == "cuda" and torch.cuda.get_device_capability(where) < (8, 0)

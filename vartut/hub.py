@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .device import device
+from . import world
+from .device import device, plain_defaults
 from .models.next_scale import NextScaleSampler
 from .models.tokenizer import Tokenizer
 from .models.transformer import NextScaleTransformer
@@ -29,6 +30,7 @@ VERIFIERS = ("clip", "clip-hard", "oracle")
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "aesthetic", "llava-onevision")  # the paper's, see published/
 
 
+@plain_defaults()
 def load(
     name: str = "tiny", folder: Path | str | None = None, where: torch.device | None = None, **published
 ) -> NextScaleSampler:
@@ -50,10 +52,19 @@ def load(
     if settings.get("tokenizer_sha256", digest) != digest:
         raise ValueError(f'"{name}" was trained on tokens of another "{settings["tokenizer"]}": {remedy(name)}')
     shape = {key: settings[key] for key in ("width", "depth", "heads")}
-    transformer = _filled(NextScaleTransformer(tokenizer, **shape), tensors, name)
-    return NextScaleSampler(tokenizer, transformer.to(where), **settings.get("sampler", {}))
+    known = {key: len(tensors.get(of, [0])) for key, of in (("vocabulary", "word.weight"), ("words", "word_place"))}
+    transformer = _filled(NextScaleTransformer(tokenizer, **known, **shape), tensors, name)
+    return NextScaleSampler(tokenizer, transformer.to(where), read_prompts, **settings.get("sampler", {}))
 
 
+def read_prompts(prompts: list[str]) -> torch.Tensor:
+    """The world's word ids (B, T) of prompts; raises ValueError for one outside its grammar."""
+    for prompt in prompts:
+        world.parse(prompt)
+    return world.token_ids(prompts)
+
+
+@plain_defaults()
 def load_tokenizer(
     name: str = "tokenizer", folder: Path | str | None = None, where: torch.device | None = None
 ) -> Tokenizer:
@@ -65,11 +76,12 @@ def load_tokenizer(
 
 def tokenizer_beside(name: str, folder: Path | str | None, where: torch.device) -> tuple[Tokenizer, str]:
     """The tokenizer in `folder`, or else the one that came with vartut; and the SHA-256 of its weights."""
-    beside = folder is not None and (Path(folder) / f"{name}.safetensors").exists()
+    beside = folder is not None and (weights_folder(folder) / f"{name}.safetensors").exists()
     folder = folder if beside else None
     return load_tokenizer(name, folder, where), read_provenance(name, folder)["sha256"]
 
 
+@plain_defaults()
 def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, where: torch.device | None = None):
     """The verifier of that name: "clip", "clip-hard" or "oracle", on `where` (the GPU if there is one).
 

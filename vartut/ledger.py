@@ -40,6 +40,10 @@ class Ledger:
         self._held = 0  # bytes
         self.peak_bytes = 0  # the most keys, values and logits that the run remembered at one time
 
+    def __getstate__(self) -> dict:
+        """What a copy or a pickle gets: its own list of the costs so far, and nothing held, since it sees none go."""
+        return self.__dict__ | {"_entries": list(self._entries), "_held": 0}
+
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Every cost so far, in the order in which it arose."""

@@ -45,7 +45,7 @@ def device_name(where: torch.device) -> str:
     if where.type == "cuda":
         return torch.cuda.get_device_name(where)
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
     except FileNotFoundError:
         models = []

@@ -8,7 +8,6 @@ metrics, and the SHA-256 of the file, which every loading verifies.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -16,12 +15,12 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
-from .paths import data_folder
+from .paths import data_folder, expanded, write_files
 
 
 def weights_folder(folder: Path | str | None = None) -> Path:
     """Where weights are read: `folder`, or the one that came with vartut."""
-    return data_folder() / "weights" if folder is None else Path(folder)
+    return data_folder() / "weights" if folder is None else expanded(folder)
 
 
 def remedy(name: str) -> str:
@@ -36,7 +35,7 @@ def read_provenance(name: str, folder: Path | str | None = None) -> dict:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: {remedy(name)}")
     try:
-        origin = json.loads(path.read_text())
+        origin = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # includes text that is not UTF-8
         raise ValueError(f"{path} is damaged: {remedy(name)}") from error
     if not isinstance(origin, dict) or not isinstance(origin.get("sha256"), str):
@@ -74,19 +73,18 @@ def save_weights(
 ) -> Path:
     """Write a model in half precision with its settings, and its provenance beside; returns the weights' path.
 
-    Raises ValueError where a weight does not fit half precision (more than 65504, or not finite).
+    Raises ValueError where a weight does not fit half precision (more than 65504, or not finite), OSError
+    where a file cannot be written.
     """
     tensors = {key: tensor.detach().cpu() for key, tensor in model.state_dict().items()}
     tensors = {key: t.half().contiguous() if t.is_floating_point() else t.contiguous() for key, t in tensors.items()}
     for key, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f'"{key}" of "{name}" does not fit half precision: did the training diverge?')
-    folder = weights_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path, partial = folder / f"{name}.safetensors", folder / f"{name}.partial"
-    partial.write_bytes(save(tensors, {"settings": json.dumps(settings)}))  # save_file's errors name no file
+    content = save(tensors, {"settings": json.dumps(settings)})
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    origin = {"name": name, "parameters": parameters} | provenance | {"sha256": sha256(partial)}
-    os.replace(partial, path)
-    path.with_suffix(".json").write_text(json.dumps(origin, indent=1) + "\n")
+    digest = hashlib.sha256(content).hexdigest()
+    origin = {"name": name, "parameters": parameters} | provenance | {"sha256": digest}
+    path = weights_folder(folder) / f"{name}.safetensors"
+    write_files({path: content, path.with_name(f"{name}.json"): json.dumps(origin, indent=1) + "\n"})
     return path

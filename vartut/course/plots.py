@@ -14,6 +14,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from ..inputs import as_pictures
 from ..search.tree import Node, SearchResult, Tree
 from .style import PALETTE
 
@@ -120,8 +121,8 @@ def draw_last_edge(ax, best, columns, size: float, below, rollout: bool) -> bool
 def draw_picture(ax, image: torch.Tensor, place, size: float, color=None, frame: float = 0, pale: float = 0) -> None:
     """A picture (3, H, W), uint8 or in [0, 1], centred at `place`, framed where a colour is given; `pale` 0 to 1."""
     (x, y), half = place, size / 2
-    pixels = image.float().clamp(0, 1) if image.dtype != torch.uint8 else image.float() / 255
-    shown = torch.lerp(pixels, torch.ones(()).to(pixels), pale).permute(1, 2, 0).cpu().numpy()
+    pixels = as_pictures(image, "a tree")[0]
+    shown = (pixels + pale * (1 - pixels)).permute(1, 2, 0).numpy()
     limits = ax.get_xlim(), ax.get_ylim()
     ax.imshow(shown, extent=(x - half, x + half, y - half, y + half), aspect="auto", zorder=3)
     ax.set(xlim=limits[0], ylim=limits[1])  # imshow moves them

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 import torch
 
+from ..inputs import as_pictures, whole
 from ..world import GROUND
 
 DPI = 72  # a notebook with a dozen figures stays under 300 kB
@@ -22,17 +23,18 @@ def style() -> None:
     plt.rcParams |= {"image.interpolation": "nearest", "figure.constrained_layout.use": True}
 
 
-def show(images: torch.Tensor, titles=None, rows=None, columns: int | None = None, size: float = 0.95):
-    """A grid of pictures (B, 3, H, W), values in [0, 1] (others are clamped); returns matplotlib's figure.
+def show(images, titles=None, rows=None, columns: int | None = None, size: float = 0.95):
+    """A grid of pictures (B, 3, H, W) in [0, 1], or in any form that `vartut.inputs.as_pictures` understands: uint8 as
+    in a search's tree, NumPy's (H, W, 3), one picture or a list of them; returns matplotlib's figure.
 
     `titles` stand over the pictures: one each, or one per column.  `rows` are written left of the rows.  `columns` is
     the number of pictures in a row (default: what `rows` leaves, else at most eight), `size` a picture's side in
-    inches.  Raises ValueError where shapes or numbers do not fit each other.
+    inches.  Raises ValueError for what is no picture, and where numbers do not fit each other.
     """
-    if images.ndim != 4 or images.shape[1] != 3 or len(images) == 0:
-        raise ValueError(f"show draws pictures (B, 3, H, W), at least one; got {tuple(images.shape)}")
-    titles, rows = [str(t) for t in titles or []], [str(r) for r in rows or []]
-    columns = columns or (-(-len(images) // len(rows)) if rows else min(8, len(images)))
+    images = as_pictures(images, "show")  # (B, 3, H, W), float32
+    titles, rows = ([] if texts is None else [str(text) for text in texts] for texts in (titles, rows))
+    default = -(-len(images) // len(rows)) if rows else min(8, len(images))
+    columns = default if columns is None else whole(least=1, columns=columns)
     count = -(-len(images) // columns)
     if len(titles) not in (0, columns, len(images)) or len(rows) not in (0, count):
         got = f"{len(titles)} titles and {len(rows)} row labels for {len(images)} pictures in {columns} columns"
@@ -42,8 +44,9 @@ def show(images: torch.Tensor, titles=None, rows=None, columns: int | None = Non
     figure, axes = plt.subplots(count, columns, figsize=(columns * size, count * size + head), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-    ground = torch.tensor(GROUND).view(3, 1, 1)  # few levels, counted from the world's ground: a third of the file size
-    pictures = (ground + (16 * (images.detach().float().cpu() - ground)).round() / 16).clamp(0, 1)
+    # few levels, counted from the world's ground: a third of the file's size
+    ground = torch.tensor(GROUND, dtype=torch.float32, device="cpu").view(3, 1, 1)
+    pictures = (ground + (16 * (images - ground)).round() / 16).clamp(0, 1)
     for i, image in enumerate(pictures):
         ax = axes[i // columns, i % columns]
         ax.imshow(image.permute(1, 2, 0).numpy())

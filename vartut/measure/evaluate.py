@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from .. import world
+from ..inputs import whole, wholes
 from ..models.protocol import row_seed
 from ..names import check_name
 from ..world import judge
@@ -29,9 +30,13 @@ class Outcome:
 
 @torch.no_grad()
 def paint(sampler, prompts: list[str], seeds: list[int], batch: int = 50) -> torch.Tensor:
-    """One picture per prompt without search, (B, 3, 64, 64) in [0, 1], `batch` of them at a time."""
-    if len(prompts) == 0 or batch < 1:
-        raise ValueError(f"paint needs prompts and a positive batch; got {len(prompts)} prompts, batch={batch}")
+    """One picture per prompt without search, (B, 3, 64, 64) in [0, 1] on the CPU, `batch` of them at a time.
+
+    `seeds` has one for each prompt.  Raises ValueError for no prompts, and for numbers of another kind or count.
+    """
+    prompts, seeds, batch = list(prompts), wholes(seeds=seeds), whole(least=1, batch=batch)
+    if not prompts or len(seeds) != len(prompts):
+        raise ValueError(f"paint needs prompts, each with its seed; got {len(prompts)} prompts and {len(seeds)} seeds")
     pictures = []
     for first in range(0, len(prompts), batch):
         state = sampler.begin(prompts[first : first + batch], seeds[first : first + batch])
@@ -47,11 +52,11 @@ def judged_success(
     """Paint and judge the first `n` test prompts of every task; a task named twice counts once.
 
     `search(sampler, prompt, seed=...)` returns an object with an `.image`, as `vartut.beam_search` with its other
-    arguments filled in; without it every prompt gets one plain sample.  Raises ValueError for an unknown task.
+    arguments filled in; without it every prompt gets one plain sample.  `tasks` may be one name.  Raises ValueError
+    for an unknown task, and for an n, seed or batch that is no whole number.
     """
-    if n < 1:
-        raise ValueError(f"n={n}: judge at least one prompt a task")
-    outcomes, tasks = [], list(dict.fromkeys(tasks))
+    n, seed, batch = whole(least=1, n=n), whole(seed=seed), whole(least=1, batch=batch)
+    outcomes, tasks = [], [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
     for task in tasks:
         check_name(task, world.TASKS, "task")
     for task in tasks:

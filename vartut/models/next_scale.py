@@ -1,14 +1,22 @@
 """The next-scale sampler: the four verbs on a transformer that predicts a picture scale by scale."""
-import copy
-from dataclasses import dataclass, field, replace
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
+from torch.nn import functional as F
 
+from ..inputs import whole
 from ..ledger import Ledger
-from ..world import MAX_WORDS, parse, token_ids
-from .protocol import rows_of, uniform
+from ..names import check_name
+from .protocol import Cell, Sampler, State, children, per_step, rows_of, take, uniform
 from .tokenizer import Tokenizer
 from .transformer import NextScaleTransformer
+
+SETTINGS = ("guidance", "temperature", "top_k", "top_p")
+AXES = ("row", "branch", "layer", "key or value", "head", "position", "channel")  # of keys and values, in a `Pass`
+POSITION = AXES.index("position")
+UNGUIDED = "these states were made without guidance: begin anew with the sampler that guides"
 
 
 @dataclass
@@ -19,39 +27,13 @@ class Pass:
     logits: torch.Tensor | None = None  # (R, branches, n, ...) conditional first; None for the text prefix
 
 
-@dataclass(eq=False)
-class Cell:
-    """A node of the search tree: where its next pass is kept once it has run."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScaleState(State):
+    """A state of this sampler; its cells keep a `Pass`, and the root's that of the text."""
 
-    parent: "Cell | None" = None
-    result: Pass | None = None
-    row: int = 0
-
-    def ancestors(self) -> list["Cell"]:
-        """The cells whose keys and values this one's pass attends to, the text prefix first."""
-        chain, cell = [], self.parent
-        while cell is not None:
-            chain.append(cell)
-            cell = cell.parent
-        return chain[::-1]
-
-
-@dataclass(frozen=True)
-class State:
-    """B partial pictures, all at the same step.  A value: nothing in it changes but what its cells remember."""
-
-    step: int  # steps done, 0 to K
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-    paths: tuple[tuple[int, ...], ...]  # the child numbers that led to each row
     sum: torch.Tensor  # (B, C, 8, 8): the scales so far, added up
     tokens: tuple[torch.Tensor, ...]  # one per scale done: (B, n_k^2) or (B, n_k^2, bits)
     log_prob: torch.Tensor  # (B,): log-likelihood of the tokens, unguided and untempered
-    cells: tuple[Cell, ...] = field(repr=False)
-    ledger: Ledger = field(repr=False)
-
-    def __len__(self):
-        return len(self.prompts)
 
 
 def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
@@ -67,9 +49,10 @@ def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
     return logits
 
 
-class NextScaleSampler:
+class NextScaleSampler(Sampler):
     """Paints with a `NextScaleTransformer` over a `Tokenizer`, one scale a step.
 
+    read: from a list of texts to word ids (B, T), 0 for padding; raises ValueError for a text that is no prompt.
     guidance: weight of classifier-free guidance per scale, logits = uncond + g (cond - uncond); 1 means none.
     temperature: per scale; 0 takes the likeliest token.  top_k (0: off) and top_p (1: off): per scale.
     Each is one number or one per scale.
@@ -78,94 +61,68 @@ class NextScaleSampler:
     unguided = 1.0  # the guidance that changes nothing
 
     def __init__(
-        self, tokenizer: Tokenizer, transformer: NextScaleTransformer, guidance=2.0, temperature=1.0, top_k=0, top_p=1.0
-    ):
-        self.tokenizer, self.transformer = tokenizer.eval(), transformer.eval()
+        self, tokenizer: Tokenizer, transformer: NextScaleTransformer, read: Callable[[list[str]], torch.Tensor] | None,
+        guidance=2.0, temperature=1.0, top_k=0, top_p=1.0,
+    ):  # fmt: skip
+        self.tokenizer, self.transformer, self.read = tokenizer.eval(), transformer.eval(), read
         self.num_steps = len(tokenizer.scales)
         self.branch_steps = range(self.num_steps)  # every step draws, so at every step there is something to branch on
         self._set(guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p)
 
     def _set(self, **settings):
         for name, value in settings.items():
-            values = list(value) if isinstance(value, (list, tuple)) else [value] * self.num_steps
-            if len(values) != self.num_steps:
-                raise ValueError(f"{name} needs one number, or one for each of {self.num_steps} scales; got {value}")
-            low, high = {"top_p": (0, 1)}.get(name, (0, float("inf")))
-            if name not in ("guidance", "temperature", "top_k", "top_p") or not all(low <= v <= high for v in values):
-                raise ValueError(f"{name}={value}: known are guidance, temperature, top_k >= 0 and top_p in [0, 1]")
-            setattr(self, name, values)
-
-    def tuned(self, **settings) -> "NextScaleSampler":
-        """The same sampler with other guidance, temperature, top_k or top_p; the weights are shared."""
-        other = copy.copy(self)
-        other._set(**settings)
-        return other
+            check_name(name, SETTINGS, "setting")
+            values = per_step(self.num_steps, high=1 if name == "top_p" else float("inf"), **{name: value})
+            setattr(self, name, [whole(top_k=v) for v in values] if name == "top_k" else values)
 
     # ---- the four verbs --------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def begin(self, prompts, seed, ledger: Ledger | None = None) -> State:
+    def begin(self, prompts, seed, ledger: Ledger | None = None) -> ScaleState:
         """States at step 0, a row per prompt.
 
         `prompts` is one text or a list; `seed` one int, from which each row gets its own, or one int per row.
-        Raises ValueError for a prompt outside the grammar or a wrong number of seeds.
+        Raises ValueError for a prompt that the model cannot read, and for wrong seeds or a wrong number of them.
         """
         prompts, seeds = rows_of(prompts, seed)
         ledger = Ledger() if ledger is None else ledger
         distinct = list(dict.fromkeys(prompts))
         prefix = self._encode(distinct, ledger)
         roots = {prompt: Cell(None, prefix, row) for row, prompt in enumerate(distinct)}
-        empty, zero = self.tokenizer.empty(len(prompts)), torch.zeros(len(prompts))
-        cells = tuple(Cell(roots[prompt]) for prompt in prompts)
-        return State(0, prompts, seeds, ((),) * len(prompts), empty, (), zero, cells, ledger)
+        return ScaleState(
+            step=0,
+            prompts=prompts,
+            seeds=seeds,
+            paths=((),) * len(prompts),
+            sum=self.tokenizer.empty(len(prompts)),
+            tokens=(),
+            log_prob=torch.zeros(len(prompts), dtype=torch.float32, device="cpu"),
+            cells=tuple(Cell(roots[prompt]) for prompt in prompts),
+            ledger=ledger,
+        )
 
     @torch.no_grad()
-    def expand(self, state: State, n=1, first: int = 0) -> State:
+    def expand(self, state: ScaleState, n=1, first: int = 0) -> ScaleState:
         """Draw the next scale: children `first` to `first + n - 1` of every row, in order; n is an int or one per row.
 
         Runs the forward pass of every row whose pass has not run yet; the children of a row share it.
         """
-        k = state.step
-        if k >= self.num_steps:
-            raise ValueError(f"the pictures are finished: all {self.num_steps} steps are done")
-        counts = [n] * len(state) if isinstance(n, int) else [int(c) for c in n]
-        if len(counts) != len(state) or min(counts, default=0) < 0 or first < 0:
-            raise ValueError(f"expand needs n >= 0 for each of {len(state)} rows and first >= 0; got {n}, {first}")
-        rows = [row for row, count in enumerate(counts) for _ in range(count)]
-        numbers = [first + j for count in counts for j in range(count)]
+        k, (rows, numbers) = state.step, children(state, n, first, self.num_steps)
         needed = {id(state.cells[row]): row for row in rows}  # aliases share a cell: one pass for all
         self._run(state, sorted(needed.values()))
-        paths = tuple((*state.paths[row], j) for row, j in zip(rows, numbers))
-        seeds = tuple(state.seeds[row] for row in rows)
+        parents = take(state, rows)
+        paths = tuple((*path, j) for path, j in zip(parents.paths, numbers))
         with state.ledger.timed("draw", paper_nfe=len(rows)):
-            tokens, log_prob = self._draw(k, self._logits(state, rows), seeds, paths)
-            grown = self._grown(k, state.sum[rows], tokens)
-        return State(
-            k + 1,
-            tuple(state.prompts[row] for row in rows),
-            seeds,
-            paths,
-            grown,
-            (*(t[rows] for t in state.tokens), tokens),
-            state.log_prob[rows] + log_prob,
-            tuple(Cell(state.cells[row]) for row in rows),
-            state.ledger,
-        )
-
-    def select(self, state: State, rows) -> State:
-        """Rows of a state in the given order; a repeated row is an alias of the same picture, not a new draw."""
-        rows = [int(row) for row in rows]
-        if any(not 0 <= row < len(state) for row in rows):
-            raise ValueError(f"rows are 0 to {len(state) - 1}; got {rows}")
+            tokens, log_prob = self._draw(k, self._logits(parents), parents.seeds, paths)
+            grown = self._grown(k, parents.sum, tokens)
         return replace(
-            state,
-            prompts=tuple(state.prompts[row] for row in rows),
-            seeds=tuple(state.seeds[row] for row in rows),
-            paths=tuple(state.paths[row] for row in rows),
-            sum=state.sum[rows],
-            tokens=tuple(t[rows] for t in state.tokens),
-            log_prob=state.log_prob[rows],
-            cells=tuple(state.cells[row] for row in rows),
+            parents,
+            step=k + 1,
+            paths=paths,
+            sum=grown,
+            tokens=(*parents.tokens, tokens),
+            log_prob=parents.log_prob + log_prob,
+            cells=tuple(Cell(cell) for cell in parents.cells),
         )
 
     def latent(self, state: State) -> torch.Tensor:
@@ -185,12 +142,10 @@ class NextScaleSampler:
     # ---- what they are made of -------------------------------------------------------------------------------------
 
     def _encode(self, prompts: list[str], ledger: Ledger) -> Pass:
-        """Keys and values of the text: once per distinct prompt, once for the unconditional branch."""
-        for prompt in prompts:
-            parse(prompt)
-        rows, flops = len(prompts) + 1, self.transformer.pass_flops(MAX_WORDS, 0, head=False)
-        with ledger.timed("text", passes=rows, flops=rows * flops):
-            kv = self.transformer.encode_text(token_ids([*prompts, ""]).to(self.transformer.start.device))
+        """Keys and values of the text: once per distinct prompt, once for the unconditional branch, all padding."""
+        ids = F.pad(self.read(prompts), (0, 0, 0, 1)).to(self.transformer.start.device)
+        with ledger.timed("text", passes=len(ids), flops=len(ids) * self.transformer.pass_flops(None)):
+            kv = self.transformer.encode_text(ids)
         return Pass(torch.stack([kv[:-1], kv[-1:].expand_as(kv[:-1])], 1))
 
     def _run(self, state: State, rows: list[int]) -> None:
@@ -211,18 +166,20 @@ class NextScaleSampler:
 
     def _branches(self, cells: list[Cell]) -> int:
         """2 where guidance needs the unconditional pass too, else 1."""
-        return 1 if all(g == self.unguided for g in self.guidance) else 2
+        if all(g == self.unguided for g in self.guidance):
+            return 1
+        if any(above.result.kv.shape[1] == 1 for cell in cells for above in cell.ancestors()):
+            raise ValueError(UNGUIDED)
+        return 2
 
     def _pass_flops(self, k: int, cells: list[Cell]) -> int:
         """Floating-point operations of scale k for one row and one branch."""
-        past = MAX_WORDS + sum(n * n for n in self.tokenizer.scales[:k])
-        return self.transformer.pass_flops(self.tokenizer.scales[k] ** 2, past)
+        return self.transformer.pass_flops(k)
 
     def _pass(self, k: int, sums: torch.Tensor, cells: list[Cell], branches: int) -> Pass:
         """The forward pass of scale k for a batch of rows: `sums` (R, C, 8, 8) and the cells they stand at."""
-        kv = torch.cat([gather(chain)[:, :branches] for chain in zip(*(cell.ancestors() for cell in cells))], 5)
         shrunk = None if k == 0 else self.tokenizer.shrink(sums, k).repeat_interleave(branches, 0)
-        logits, kv = self.transformer.step(k, shrunk, kv.flatten(0, 1))
+        logits, kv = self.transformer.step(k, shrunk, past_of(cells, branches).flatten(0, 1))
         last = k == self.num_steps - 1
         return Pass(None if last else kv.unflatten(0, (-1, branches)), logits.float().unflatten(0, (-1, branches)))
 
@@ -234,17 +191,26 @@ class NextScaleSampler:
         """The shape of one token's logits."""
         return (self.transformer.bits, 2) if self.transformer.bitwise else (self.transformer.classes,)
 
-    def _logits(self, state: State, rows: list[int]) -> torch.Tensor:
-        """Logits (rows, branches, n^2, ...) of rows whose passes have run."""
-        if not rows:
-            return torch.empty(0, 1, self.tokenizer.scales[state.step] ** 2, *self._classes())
-        return torch.stack([state.cells[row].result.logits[state.cells[row].row] for row in rows])
+    def _logits(self, state: ScaleState) -> torch.Tensor:
+        """Logits (B, branches, n^2, ...) of rows whose passes have run."""
+        found = [cell.result.logits[cell.row] for cell in state.cells]
+        if not found:
+            shape = (0, 1, self.tokenizer.scales[state.step] ** 2, *self._classes())
+            return torch.empty(shape, dtype=torch.float32, device=state.sum.device)
+        branches = min(len(logits) for logits in found)  # they differ where the guidance has changed meanwhile
+        return torch.stack([logits[:branches] for logits in found])
 
     def _guided(self, k: int, logits: torch.Tensor) -> torch.Tensor:
         """Logits (B, branches, n^2, V), conditional first, to guided ones (B, n^2, V)."""
         if self.guidance[k] == self.unguided:
             return logits[:, 0]
-        return logits[:, 1] + self.guidance[k] * (logits[:, 0] - logits[:, 1])
+        if logits.shape[1] == 1:
+            raise ValueError(UNGUIDED)
+        return self._mixed(k, logits[:, 0], logits[:, 1])
+
+    def _mixed(self, k: int, conditional: torch.Tensor, unconditional: torch.Tensor) -> torch.Tensor:
+        """Classifier-free guidance of logits (B, n^2, V)."""
+        return unconditional + self.guidance[k] * (conditional - unconditional)
 
     def perturbed(self, k: int, logits: torch.Tensor, seeds, paths) -> torch.Tensor:
         """Guided, tempered logits plus each row's own Gumbel noise: the largest one is the draw.  (B, n^2, V)"""
@@ -258,10 +224,20 @@ class NextScaleSampler:
     def _draw(self, k, logits, seeds, paths):
         """Tokens (B, n^2) or (B, n^2, bits), and their unguided log-likelihood (B,)."""
         if not seeds:
-            return logits[:, 0].argmax(-1), logits.new_zeros(0)
+            return logits[:, 0].argmax(-1), torch.zeros(0, dtype=torch.float32, device="cpu")
         tokens = self.perturbed(k, logits, seeds, paths).argmax(-1)
         log_prob = logits[:, 0].log_softmax(-1).gather(-1, tokens[..., None])
         return tokens, log_prob.flatten(1).sum(1).cpu()
+
+
+def past_of(cells: list[Cell], branches: int) -> torch.Tensor:
+    """What the next pass of these cells attends to: keys and values (R, branches, depth, 2, H, M, D).
+
+    Those of the text and of every scale so far stand one after the other along the M positions.
+    """
+    chains = [cell.ancestors() for cell in cells]  # a row's own, the text's first
+    parts = [gather([chain[part] for chain in chains]) for part in range(len(chains[0]))]
+    return torch.cat([kv[:, :branches] for kv in parts], dim=POSITION)
 
 
 def gather(cells: list[Cell]) -> torch.Tensor:

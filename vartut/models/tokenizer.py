@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..inputs import check_pictures
+
 SCALES = (1, 2, 3, 4, 6, 8)  # sides of the token maps: 1 + 4 + 9 + 16 + 36 + 64 = 130 tokens
 
 
@@ -62,7 +64,7 @@ class Codebook(nn.Module):
 
     @staticmethod
     def _some(vectors, n, generator):
-        return vectors[torch.randint(len(vectors), (n,), generator=generator).to(vectors.device)]
+        return vectors[torch.randint(len(vectors), (n,), generator=generator, device="cpu").to(vectors.device)]
 
 
 class Bits(nn.Module):
@@ -175,7 +177,7 @@ class Tokenizer(nn.Module):
 
     def empty(self, rows: int) -> torch.Tensor:
         """The sum of no scale at all: zeros (rows, C, 8, 8)."""
-        return torch.zeros(rows, self.channels, self.side, self.side, device=self.phi[0].weight.device)
+        return self.phi[0].weight.new_zeros(rows, self.channels, self.side, self.side)
 
     def quantize(self, f: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
         """Residual quantization of latents f (B, C, 8, 8): per scale its tokens, the sum, the quantized vectors."""
@@ -188,10 +190,8 @@ class Tokenizer(nn.Module):
         return tokens, sums, vectors
 
     def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Tokens of pictures (B, 3, 64, 64) in [0, 1]; raises ValueError for another shape."""
-        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2:] != (8 * self.side, 8 * self.side):
-            want = f"(B, 3, {8 * self.side}, {8 * self.side})"
-            raise ValueError(f"the tokenizer reads pictures {want} in [0, 1]; got {tuple(images.shape)}")
+        """Tokens of pictures (B, 3, 64, 64) in [0, 1]; raises ValueError for others."""
+        check_pictures(images, "the tokenizer", side=8 * self.side)
         return self.quantize(self.encoder(2 * images - 1))[0]
 
     def latent(self, tokens: list[torch.Tensor]) -> torch.Tensor:

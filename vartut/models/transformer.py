@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..world import MAX_WORDS, WORDS
 from .tokenizer import Tokenizer
 
 
@@ -22,7 +21,8 @@ def block_causal_mask(lengths: list[int]) -> torch.Tensor:
 
     Positions come in blocks of the given lengths; a block sees itself and every block before it.
     """
-    block = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))  # (N,)
+    blocks, lengths = torch.arange(len(lengths), device="cpu"), torch.tensor(lengths, device="cpu")
+    block = torch.repeat_interleave(blocks, lengths)  # (N,)
     return block[:, None] >= block[None, :]
 
 
@@ -31,9 +31,9 @@ def centres(scales, channels: int) -> torch.Tensor:
     same code at every scale, which is what a finer scale must find in a coarser one."""
     rows = []
     for n in scales:
-        axis = (torch.arange(n) + 0.5) / n
+        axis = (torch.arange(n, dtype=torch.float32, device="cpu") + 0.5) / n
         y, x = torch.meshgrid(axis, axis, indexing="ij")
-        frequencies = torch.pi * 2.0 ** torch.linspace(0, 3, channels // 4)
+        frequencies = torch.pi * 2.0 ** torch.linspace(0, 3, channels // 4, dtype=torch.float32, device="cpu")
         angles = torch.stack([x, y], -1).view(-1, 2, 1) * frequencies  # (n^2, 2, channels / 4)
         rows.append(torch.cat([angles.sin(), angles.cos()], -1).flatten(1))
     return torch.cat(rows)
@@ -80,16 +80,21 @@ class Layer(nn.Module):
 
 
 class NextScaleTransformer(nn.Module):
-    """Text-conditioned next-scale prediction over the tokens of a `Tokenizer`."""
+    """Text-conditioned next-scale prediction over the tokens of a `Tokenizer`.
 
-    def __init__(self, tokenizer: Tokenizer, width: int = 192, depth: int = 8, heads: int = 4):
+    `vocabulary` is the number of word ids, padding (0) included; `words` the most of them in a prompt.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, vocabulary: int, words: int, width: int = 192, depth: int = 8, heads: int = 4
+    ):
         super().__init__()
         self.scales, self.bitwise = tokenizer.scales, tokenizer.bitwise
         self.classes = 2 if self.bitwise else tokenizer.quantizer.codes
         self.bits = tokenizer.channels if self.bitwise else 1
-        self.width, self.depth, self.heads = width, depth, heads
-        self.word = nn.Embedding(len(WORDS), width)
-        self.word_place = nn.Parameter(0.02 * torch.randn(MAX_WORDS, width))
+        self.words, self.width, self.depth, self.heads = words, width, depth, heads
+        self.word = nn.Embedding(vocabulary, width)
+        self.word_place = nn.Parameter(0.02 * torch.randn(words, width))
         self.start = nn.Parameter(0.02 * torch.randn(width))
         self.input = nn.Linear(tokenizer.channels, width)
         self.place = nn.Parameter(0.1 * centres(self.scales, width))  # (130, W)
@@ -102,8 +107,8 @@ class NextScaleTransformer(nn.Module):
             nn.init.zeros_(layer.attention.out.weight)
             nn.init.zeros_(layer.down.weight)
         nn.init.normal_(self.head.weight, std=0.002)
-        lengths = [MAX_WORDS] + [n * n for n in self.scales]
-        self.register_buffer("mask", block_causal_mask(lengths), persistent=False)
+        self.lengths = [words, *(n * n for n in self.scales)]  # of the blocks: the text, then scale by scale
+        self.register_buffer("mask", block_causal_mask(self.lengths), persistent=False)
 
     def _logits(self, x):
         """Hidden states (B, N, W) to logits (B, N, V), or (B, N, bits, 2)."""
@@ -111,7 +116,11 @@ class NextScaleTransformer(nn.Module):
         return logits.unflatten(2, (self.bits, 2)) if self.bitwise else logits
 
     def _embed_text(self, ids):
-        return self.word(ids) + self.word_place  # (B, T, W)
+        """Word ids (B, any length) to (B, T, W): padding is added or cut; ValueError where that would cut a word."""
+        if ids.shape[1] > self.words and ids[:, self.words :].any():
+            longest = int((ids > 0).sum(1).max())
+            raise ValueError(f"a prompt has {longest} words; this model reads at most {self.words}")
+        return self.word(F.pad(ids, (0, self.words - ids.shape[1]))) + self.word_place
 
     def _embed_scale(self, k, shrunk, rows):
         """Inputs of scale k: (B, n_k^2, W); `shrunk` (B, n_k^2, C) is the sum so far, unused at scale 0."""
@@ -130,7 +139,7 @@ class NextScaleTransformer(nn.Module):
         x = torch.cat([self._embed_text(ids), *image], 1)
         for layer in self.layers:
             x, _ = layer(x, self.mask)
-        return self._logits(x[:, ids.shape[1] :])
+        return self._logits(x[:, self.words :])
 
     def encode_text(self, ids: torch.Tensor) -> torch.Tensor:
         """Keys and values of the text prefix: (B, depth, 2, H, T, D)."""
@@ -151,13 +160,15 @@ class NextScaleTransformer(nn.Module):
             new.append(torch.stack(kv, 1))
         return x, torch.stack(new, 1)
 
-    def pass_flops(self, new: int, past: int, head: bool = True) -> int:
-        """Floating-point operations of one row's pass over `new` positions after `past` cached ones.
+    def pass_flops(self, k: int | None) -> int:
+        """Floating-point operations of one row's pass of scale k, or of the text for None.
 
         A multiply-add counts as two, as torch's FLOP counter has it; normalisations and sums are left out.
         """
+        block = 0 if k is None else k + 1
+        new, past = self.lengths[block], sum(self.lengths[:block])  # positions, and those cached before them
         linear = 2 * new * 12 * self.width**2 * self.depth
         attention = 4 * new * (past + new) * self.width * self.depth
-        inputs = self.input.in_features if past > MAX_WORDS else 0  # scale 0 starts from a learned vector
-        ends = 2 * new * self.width * (self.head.out_features + inputs) if head else 0
+        inputs = self.input.in_features if k else 0  # scale 0 starts from a learned vector
+        ends = 0 if k is None else 2 * new * self.width * (self.head.out_features + inputs)
         return linear + attention + ends

@@ -7,7 +7,6 @@ Any callable (images, prompts) -> scores is a verifier; this one reads every pro
 which knows the world of shapes alone.
 """
 
-import difflib
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..device import device
+from ..names import nearest
 from ..verifiers.clip import image_flops, open_clip
 from ..verifiers.protocol import paired
 from .files import fetch
@@ -73,8 +73,7 @@ def clip_source(name: str, tag: str) -> dict:
     package = open_clip()
     known = [(model, t) for model, t in package.list_pretrained() if package.get_pretrained_cfg(model, t).get("hf_hub")]
     if (name, tag) not in known:
-        pairs = [f"{model}:{t}" for model, t in known]
-        near = difflib.get_close_matches(f"{name}:{tag}", pairs, n=1, cutoff=0.0)[0]
+        near = nearest(f"{name}:{tag}", [":".join(pair) for pair in known])
         raise ValueError(f'open_clip has no weights "{name}:{tag}" on Hugging Face; did you mean "{near}"?')
     config = package.get_pretrained_cfg(name, tag)
     gelu = {"force_quick_gelu": bool(config.get("quick_gelu"))}

@@ -22,7 +22,6 @@ arXiv 2505.05470; Kim et al., arXiv 2503.19385).  A step from s to s' < s is tak
 Guidance is distilled into FLUX.1-dev as an input of the network, so one NFE is one pass.
 """
 
-import copy
 import math
 import re
 import warnings
@@ -32,36 +31,26 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..device import plain_defaults
+from ..inputs import finite, whole
 from ..ledger import Ledger
-from ..models.protocol import rows_of, uniform
+from ..models.protocol import Cell, Sampler, State, children, rows_of, take, uniform
+from ..names import check_name
 from ..torchvision_repair import repair
 from .files import commit_of
 
 REPOSITORY = "black-forest-labs/FLUX.1-dev"  # its licence: non-commercial; FLUX.1-schnell is Apache-2.0
 
 
-@dataclass(eq=False)
-class Cell:
-    """What a row and its aliases share: the velocity of their next pass, once it has run."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FlowState(State):
+    """B noised latents; step 0 is before the noise, 1 pure noise, K a finished picture.
 
-    velocity: Tensor | None = None  # (N, C), float32
+    A cell keeps the noise level and the guidance of its pass, and the velocity (N, C) in float32 that it gave.
+    """
 
-
-@dataclass(frozen=True)
-class FlowState:
-    """B noised latents at the same step.  A value: nothing in it changes but what its cells remember."""
-
-    step: int  # steps done, 0 to K: 0 is before the noise, 1 pure noise, K a finished picture
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-    paths: tuple[tuple[int, ...], ...]  # the child numbers that led to each row
     x: Tensor  # (B, N, C) packed latents, 2 x 2 patches of the autoencoder's as N tokens, float32; zeros at step 0
     texts: tuple[tuple[Tensor, Tensor], ...] = field(repr=False)  # of each row: (T, D) and (E,)
-    cells: tuple[Cell, ...] = field(repr=False)
-    ledger: Ledger = field(repr=False)
-
-    def __len__(self):
-        return len(self.prompts)
 
     @property
     def log_prob(self):
@@ -89,7 +78,7 @@ def step(x: Tensor, velocity: Tensor, z: Tensor, s: float, s_next: float, eta: f
     return (1 - s_next) * start + math.sqrt(s_next**2 - c**2) * end + c * z
 
 
-class FluxSampler:
+class FluxSampler(Sampler):
     """Paints with a `FluxTransformer2DModel` in `steps` passes; the step before them draws the noise and needs none.
 
     encode: a callable from a list of prompts to (embeddings (P, T, D), pooled ones (P, E), ...), as the pipeline's
@@ -103,27 +92,26 @@ class FluxSampler:
         self.transformer, self.vae, self.scheduler = transformer.eval(), vae.eval(), scheduler
         self.encode = encode
         cell = 2 ** len(vae.config.block_out_channels)  # pixels a side of one token: the autoencoder's, times 2
+        height, width = whole(height=height), whole(width=width)
         if height < cell or width < cell or height % cell or width % cell:
             raise ValueError(f"height and width are multiples of {cell} pixels; got {height} x {width}")
         self.grid = (height // cell, width // cell)  # tokens
         self.channels = transformer.config.in_channels
-        ids = torch.zeros(*self.grid, 3)
-        ids[..., 1], ids[..., 2] = torch.arange(self.grid[0])[:, None], torch.arange(self.grid[1])[None]
-        self.ids = ids.flatten(0, 1).to(transformer.device, transformer.dtype)  # (N, 3): 0, row, column
-        self._set(steps=steps, guidance=guidance, eta=eta)
+        places = [(0, row, column) for row in range(self.grid[0]) for column in range(self.grid[1])]
+        self.ids = torch.tensor(places, device=transformer.device, dtype=transformer.dtype)  # (N, 3)
+        self._set(eta=eta, steps=steps, guidance=guidance)
 
-    def _set(self, steps=None, guidance=None, eta=None):
-        if eta is not None:
-            if not 0 <= eta <= 1:
-                raise ValueError(f"eta={eta}: from 0, which is the ODE, to 1, the ancestral sampler")
-            self.eta = eta
-        if guidance is not None:
-            self.guidance = guidance
-        if steps is not None:
-            if not isinstance(steps, int) or steps < 1:
-                raise ValueError(f"steps={steps}: a whole number of passes, at least one")
-            self.sigmas = self._schedule(steps)  # s after the noise was drawn and after every pass: 1 to 0
-            self.num_steps = steps + 1
+    def _set(self, **settings):
+        for name, value in settings.items():
+            check_name(name, ("steps", "guidance", "eta"), "setting")
+            if name == "eta":
+                self.eta = finite(0, 1, eta=value)
+            elif name == "guidance":
+                self.guidance = finite(guidance=value)
+            else:
+                steps = whole(least=1, steps=value)
+                self.sigmas = self._schedule(steps)  # s after the noise was drawn and after every pass: 1 to 0
+                self.num_steps = steps + 1
         # A step branches where it draws: the first, and those with fresh noise.
         fresh = (k for k in range(1, self.num_steps) if spread(*self.sigmas[k - 1 : k + 1], self.eta) > 0)
         self.branch_steps = (0, *fresh)
@@ -135,14 +123,10 @@ class FluxSampler:
         low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
         shift = low + (high - low) * (self.grid[0] * self.grid[1] - few) / (many - few)
         scheduler = type(self.scheduler).from_config(config)  # a copy: the one given stays as it is
-        scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps).tolist(), mu=shift)
+        even = torch.linspace(1, 1 / steps, steps, dtype=torch.float32, device="cpu")
+        with plain_defaults():
+            scheduler.set_timesteps(sigmas=even.tolist(), mu=shift)
         return scheduler.sigmas.tolist()
-
-    def tuned(self, **settings) -> "FluxSampler":
-        """The same sampler with other steps, guidance or eta; the weights are shared."""
-        other = copy.copy(self)
-        other._set(**settings)
-        return other
 
     # ---- the four verbs ----------------------------------------------------------------------------------------------
 
@@ -158,9 +142,17 @@ class FluxSampler:
             with ledger.timed("text", passes=1):
                 embedded, pooled, *_ = self.encode([prompt])
             texts[prompt] = (embedded[0], pooled[0])
-        empty = torch.zeros(len(prompts), len(self.ids), self.channels, device=self.ids.device)
-        texts, cells = tuple(texts[prompt] for prompt in prompts), tuple(Cell() for _ in prompts)
-        return FlowState(0, prompts, seeds, ((),) * len(prompts), empty, texts, cells, ledger)
+        shape = (len(prompts), len(self.ids), self.channels)
+        return FlowState(
+            step=0,
+            prompts=prompts,
+            seeds=seeds,
+            paths=((),) * len(prompts),
+            x=torch.zeros(shape, device=self.ids.device, dtype=torch.float32),
+            texts=tuple(texts[prompt] for prompt in prompts),
+            cells=tuple(Cell() for _ in prompts),
+            ledger=ledger,
+        )
 
     @torch.no_grad()
     def expand(self, state: FlowState, n=1, first: int = 0) -> FlowState:
@@ -169,32 +161,16 @@ class FluxSampler:
         The first step draws the noise.  The others run the pass of every row whose pass has not run yet; the children
         of a row share it and differ in their fresh noise alone.  Where there is none they are all the same.
         """
-        k = state.step
-        if k >= self.num_steps:
-            raise ValueError(f"the pictures are finished: all {self.num_steps} steps are done")
-        counts = [n] * len(state) if isinstance(n, int) else [int(c) for c in n]
-        if len(counts) != len(state) or min(counts, default=0) < 0 or first < 0:
-            raise ValueError(f"expand needs n >= 0 for each of {len(state)} rows and first >= 0; got {n}, {first}")
-        rows = [row for row, count in enumerate(counts) for _ in range(count)]
-        numbers = [first + j for count in counts for j in range(count)]
+        k, (rows, numbers) = state.step, children(state, n, first, self.num_steps)
         if k > 0:
             self._run(state, rows)
-        chosen = self.select(state, rows)
-        paths = tuple((*path, j) for path, j in zip(chosen.paths, numbers))
+        parents = take(state, rows)
+        paths = tuple((*path, j) for path, j in zip(parents.paths, numbers))
         with state.ledger.timed("draw", paper_nfe=len(rows) if k > 0 else 0):
-            z = self._noise(k, chosen, paths)
+            x = self._noise(k, parents, paths)
             if k > 0 and rows:
-                v = torch.stack([cell.velocity for cell in chosen.cells])
-                z = step(chosen.x, v, z, self.sigmas[k - 1], self.sigmas[k], self.eta)
-        return replace(chosen, step=k + 1, paths=paths, x=z, cells=tuple(Cell() for _ in rows))
-
-    def select(self, state: FlowState, rows) -> FlowState:
-        """Rows of a state in the given order; a repeated row is an alias of the same latent, not a new draw."""
-        rows = [int(row) for row in rows]
-        if any(not 0 <= row < len(state) for row in rows):
-            raise ValueError(f"rows are 0 to {len(state) - 1}; got {rows}")
-        names = ("prompts", "seeds", "paths", "texts", "cells")
-        return replace(state, x=state.x[rows], **{n: tuple(getattr(state, n)[row] for row in rows) for n in names})
+                x = step(parents.x, velocities(parents), x, self.sigmas[k - 1], self.sigmas[k], self.eta)
+        return replace(parents, step=k + 1, paths=paths, x=x, cells=tuple(Cell() for _ in rows))
 
     @torch.no_grad()
     def latent(self, state: FlowState) -> Tensor:
@@ -205,7 +181,7 @@ class FluxSampler:
         x = state.x
         if 0 < state.step < self.num_steps and len(state):
             self._run(state, range(len(state)))
-            x = x - self.sigmas[state.step - 1] * torch.stack([cell.velocity for cell in state.cells])
+            x = x - self.sigmas[state.step - 1] * velocities(state)
         (h, w), c = self.grid, self.channels // 4
         return x.view(len(x), h, w, c, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(len(x), c, 2 * h, 2 * w)
 
@@ -234,11 +210,11 @@ class FluxSampler:
         return z
 
     def _run(self, state: FlowState, rows) -> None:
-        """Fill the cells of these rows that have not run yet, in one batched pass a text length."""
-        needed = {}  # aliases share a cell: one pass for all
+        """Fill the cells of rows whose pass has not run, or with other settings, in one batched pass a text length."""
+        needed, settings = {}, (self.sigmas[state.step - 1], self.guidance)
         for row in rows:
-            if state.cells[row].velocity is None:
-                needed[id(state.cells[row])] = row
+            if state.cells[row].result is None or state.cells[row].result[0] != settings:
+                needed[id(state.cells[row])] = row  # aliases share a cell: one pass for all
         lengths = sorted({len(state.texts[row][0]) for row in needed.values()})
         for length in lengths:
             self._pass(state, [row for row in needed.values() if len(state.texts[row][0]) == length], length)
@@ -262,8 +238,13 @@ class FluxSampler:
                 img_ids=self.ids,
                 return_dict=False,
             )[0].float()
-        for row, v in zip(rows, velocity):
-            state.cells[row].velocity = v.clone()  # a clone lets the rest of the batch go
+        for row, v in zip(rows, velocity):  # a clone lets the rest of the batch go
+            state.cells[row].result = ((self.sigmas[state.step - 1], self.guidance), v.clone())
+
+
+def velocities(state: FlowState) -> Tensor:
+    """The velocities (B, N, C) of rows whose passes have run."""
+    return torch.stack([cell.result[1] for cell in state.cells])
 
 
 def pass_flops(transformer: nn.Module, image: int, text: int) -> int:

@@ -13,8 +13,6 @@ Seeds, children, chunks and what is remembered are those of `vartut.models.proto
 - pictures are decoded a few at a time, and `preview(state, grid=8)` decodes at a lower resolution.
 """
 
-import difflib
-import numbers
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,8 +21,11 @@ import torch
 from torch import Tensor
 
 from ..device import device
+from ..inputs import one, shown, whole
 from ..ledger import Ledger
-from ..models.next_scale import Cell, NextScaleSampler, Pass, State
+from ..models.next_scale import NextScaleSampler, Pass, ScaleState
+from ..models.protocol import Cell
+from ..names import nearest
 from ..torchvision_repair import repair
 from .blocks import Scale
 from .costs import decode_flops, decode_together, encode_flops, pass_flops
@@ -79,10 +80,13 @@ class Encoded(Pass):
 class PublishedSampler(NextScaleSampler):
     """Paints with a published transformer and its tokenizer, one scale a step; see the two kinds below."""
 
-    def begin(self, prompts, seed, ledger: Ledger | None = None) -> State:
+    def __init__(self, tokenizer, transformer, **settings):
+        super().__init__(tokenizer, transformer, read=None, **settings)
+
+    def begin(self, prompts, seed, ledger: Ledger | None = None) -> ScaleState:
         """States at step 0, a row per prompt; prompts and seeds are one or several, as in `NextScaleSampler.begin`."""
-        one = isinstance(prompts, (str, numbers.Integral))
-        return super().begin([self._prompt(prompt) for prompt in ([prompts] if one else prompts)], seed, ledger)
+        prompts = [prompts] if one(prompts) else prompts
+        return super().begin([self._prompt(prompt) for prompt in prompts], seed, ledger)
 
     @torch.no_grad()
     def decode(self, latent: Tensor, grid: int | None = None) -> Tensor:
@@ -90,16 +94,14 @@ class PublishedSampler(NextScaleSampler):
         together = decode_together(self.tokenizer, grid)
         return torch.cat([self.tokenizer.decode(part, grid) for part in latent.split(together)])
 
-    def preview(self, state: State, grid: int | None = None) -> Tensor:
+    def preview(self, state: ScaleState, grid: int | None = None) -> Tensor:
         """The picture so far, (B, 3, H, W) in [0, 1], through the authors' decoder; charged to the ledger.
 
         With `grid` from 1 to S - 1 the picture has 16 * grid pixels a side and costs about (grid / S)^2; shrunk before
         it is decoded it is rougher than a full picture made small.  Raises ValueError for another grid.
         """
         full = self.tokenizer.scales[-1]
-        if grid is not None and (not isinstance(grid, numbers.Integral) or not 1 <= grid <= full):
-            raise ValueError(f"grid is a whole number from 1 to {full}, 16 pixels each; got {grid!r}")
-        grid = None if grid == full else grid
+        grid = None if grid is None or whole(least=1, most=full, grid=grid) == full else whole(grid=grid)
         flops = len(state) * decode_flops(self.tokenizer, grid)
         with state.ledger.timed("decoder", calls=len(state), flops=flops):
             return self.decode(self.latent(state), grid)
@@ -134,13 +136,8 @@ class PublishedSampler(NextScaleSampler):
     def _grown(self, k: int, sums: Tensor, tokens: Tensor) -> Tensor:
         return self.tokenizer.add(k, sums, tokens) if len(sums) else sums
 
-    def _guided(self, k: int, logits: Tensor) -> Tensor:
-        """Logits (B, branches, n^2, ...), conditional first, to guided ones (B, n^2, ...)."""
-        if self.guidance[k] == self.unguided:
-            return logits[:, 0]
-        if logits.shape[1] == 1:
-            raise ValueError("these states were begun without guidance: begin anew with the sampler that guides")
-        return self.transformer.guide(k, logits[:, 0], logits[:, 1], self.guidance[k])
+    def _mixed(self, k: int, conditional: Tensor, unconditional: Tensor) -> Tensor:
+        return self.transformer.guide(k, conditional, unconditional, self.guidance[k])
 
 
 class ClassSampler(PublishedSampler):
@@ -153,9 +150,10 @@ class ClassSampler(PublishedSampler):
     unguided = 0.0
 
     def _prompt(self, prompt) -> str:
-        if isinstance(prompt, bool) or not isinstance(prompt, (str, numbers.Integral)):
-            raise ValueError(f"a prompt is an ImageNet class, by number or name; got a {type(prompt).__name__}")
-        return str(prompt)
+        try:
+            return prompt if isinstance(prompt, str) else str(whole(prompt=prompt))
+        except ValueError as error:
+            raise ValueError(f"a prompt is an ImageNet class, by its name or number; got {shown(prompt)}") from error
 
     def _asked(self, prompts: list[str], ledger: Ledger) -> list[int]:
         return [label(prompt, self.transformer.classes) for prompt in prompts]
@@ -198,7 +196,7 @@ class TextSampler(PublishedSampler):
 
     def _prompt(self, prompt) -> str:
         if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError(f"a prompt is a text; got {prompt!r}")
+            raise ValueError(f"a prompt is a text; got {shown(prompt)}")
         return prompt
 
     def _asked(self, prompts: list[str], ledger: Ledger) -> list[Tensor]:
@@ -233,10 +231,9 @@ def label(prompt: str, classes: int = 1000) -> int:
     if len(found) > 1:
         raise ValueError(f'"{asked}" is the name of classes {" and ".join(map(str, found))}: give the number')
     if not found:
-        near = difflib.get_close_matches(asked, names, n=1, cutoff=0.0)[0]
         raise ValueError(
             f"{prompt!r} is no ImageNet class: this model paints classes, not texts; "
-            f'give a number from 0 to {classes - 1}, or a name such as "{near}"'
+            f'give a number from 0 to {classes - 1}, or a name such as "{nearest(asked, names)}"'
         )
     return found[0]
 
@@ -279,7 +276,7 @@ def text_length(condition) -> int:
     return condition.text.shape[-2] if isinstance(condition, TextCondition) else 0
 
 
-def held_bytes(*states: State) -> int:
+def held_bytes(*states: ScaleState) -> int:
     """Bytes of keys, values and logits that these states remember together; what they share is counted once."""
     passes = {}
     for state in states:

@@ -9,7 +9,6 @@ Run again with other prompts it adds them to the file.
 """
 
 import argparse
-import difflib
 import json
 import shlex
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..names import nearest
 from ..torchvision_repair import repair
 from .files import TEXT_LICENCE, TEXT_REPO, commit_of, download
 from .loading import whole_model
@@ -101,8 +101,8 @@ class FeatureFile:
     def __getitem__(self, prompt: str) -> Tensor:
         """The features (tokens, channels) of one prompt, float32.  Raises ValueError naming the nearest prompt."""
         if prompt not in self.prompts:
-            near = difflib.get_close_matches(prompt, self.prompts, n=1, cutoff=0.0)
-            hint = f"; the nearest there is {near[0]!r}" if near else ""
+            near = nearest(prompt, self.prompts)
+            hint = f"; the nearest there is {near!r}" if near else ""
             command = f"python -m vartut.published.text --out {self.path} {shlex.quote(prompt)}"
             raise ValueError(f"{self.path} has no features of {prompt!r}{hint}; add them with `{command}`")
         with safe_open(self.path, "pt") as file:

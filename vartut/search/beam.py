@@ -18,7 +18,8 @@ All three are written against the protocol of `models/protocol.py` alone and nev
   "preview" and "score" (of unfinished pictures), and "verify" (of finished ones).
 """
 
-from .run import Run, branching, choose, scoring, top, whole
+from ..inputs import whole
+from .run import Run, branching, choose, scoring, top
 from .tree import SearchResult
 
 MOST = 4096  # the most children of one step, width x candidates: all wait in memory for the choice
@@ -33,12 +34,12 @@ def random_search(sampler, prompt, verifier, n=16, seed=0, max_rows=32, ledger=N
     (B,) scores, higher is better.  The first n of 2n pictures are the n, and those of a beam's first step.
     `keep_images` keeps a small copy of each scored picture in the tree.  Raises ValueError, in a line, for bad input.
     """
-    n = whole(n=n)
-    run = Run("random", sampler, prompt, verifier, seed, max_rows, ledger, keep_images)
-    for children in run.branch([run.root], n, first=0):
-        run.enter(children, [0] * len(children), run.finish(children))
-    run.tree.keep([run.tree.best])
-    return run.result()
+    n = whole(least=1, n=n)
+    with Run("random", sampler, prompt, verifier, seed, max_rows, ledger, keep_images) as run:
+        for children in run.branch([run.root], n, first=0):
+            run.enter(children, [0] * len(children), run.finish(children))
+        run.tree.keep([run.tree.best])
+        return run.result()
 
 
 def greedy_search(
@@ -51,20 +52,8 @@ def greedy_search(
 
     It is the beam of width 1.  Arguments and errors as for `random_search`.
     """
-    candidates, steps = whole(candidates=candidates), branching(sampler, None)
-    run = Run("greedy", sampler, prompt, verifier, seed, max_rows, ledger, keep_images)
-    prefix, node, first = run.advance([run.root], steps[0]), 0, 0
-    for following in [*steps[1:], None]:
-        scores, states, nodes = [], [], []
-        for children in run.branch(prefix, candidates, first):
-            look = run.finish(children, pause=following)
-            nodes += run.enter(children, [node] * len(children), look)
-            scores += look.scores
-            states.append(look.states)
-        [best] = top(scores, 1)
-        prefix, node, first = choose(sampler, states, [best]), nodes[best], 1
-        run.tree.keep([node])
-    return run.result()
+    run = (seed, max_rows, ledger, keep_images)
+    return _search("greedy", sampler, prompt, verifier, 1, candidates, "rollout", None, *run)
 
 
 def beam_search(
@@ -84,29 +73,34 @@ def beam_search(
     with rollouts these are the rollout's own states, so that a survivor goes on from what was scored.
     width x candidates is at most 4096.  Other arguments and errors as for `random_search`.
     """
-    width, candidates = whole(width=width), whole(candidates=candidates)
+    run = (seed, max_rows, ledger, keep_images)
+    return _search("beam", sampler, prompt, verifier, width, candidates, score, branch, *run)
+
+
+def _search(name, sampler, prompt, verifier, width, candidates, score, branch, *run) -> SearchResult:
+    width, candidates = whole(least=1, width=width), whole(least=1, candidates=candidates)
     how, steps = scoring(score), branching(sampler, branch)
     if width * candidates > MOST:
         raise ValueError(f"width x candidates is {width * candidates}, more than {MOST}: take fewer, or random_search")
-    run = Run("beam", sampler, prompt, verifier, seed, max_rows, ledger, keep_images)
-    beam, nodes = run.advance([run.root], steps[0]), [0]
-    number, first = width * candidates, 0
-    for following in [*steps[1:], None]:
-        parents = [node for node in nodes for _ in range(number)]
-        scores, states, nodes = [], [], []
-        for children in run.branch(beam, number, first):
-            look = run.score(children, how, pause=following)
-            nodes += run.enter(children, parents[len(nodes) :][: len(children)], look)
-            scores += look.scores
-            states.append(look.states)
-        kept = top(scores, width)
-        beam, nodes = choose(sampler, states, kept), [nodes[row] for row in kept]
-        run.tree.keep(nodes)
-        beam = run.advance(beam, following)  # after rollouts nothing is left to do: they passed there
-        number, first = candidates, int(how == "rollout")
-    if run.image is None:  # nothing is finished yet: no rollouts, and the last steps were not branched
-        for survivors in beam:
-            [pictures] = run.advance([survivors], sampler.num_steps, phase="rollout")
-            parents, nodes = nodes[: len(pictures)], nodes[len(pictures) :]
-            run.tree.keep(run.enter(pictures, parents, run.finish(pictures)))
-    return run.result()
+    with Run(name, sampler, prompt, verifier, *run) as run:
+        beam, nodes = run.advance([run.root], steps[0]), [0]
+        number, first = width * candidates, 0
+        for following in [*steps[1:], None]:
+            parents = [node for node in nodes for _ in range(number)]
+            scores, states, nodes = [], [], []
+            for children in run.branch(beam, number, first):
+                look = run.score(children, how, pause=following)
+                nodes += run.enter(children, parents[len(nodes) :][: len(children)], look)
+                scores += look.scores
+                states.append(look.states)
+            kept = top(scores, width)
+            beam, nodes = choose(sampler, states, kept), [nodes[row] for row in kept]
+            run.tree.keep(nodes)
+            beam = run.advance(beam, following)  # after rollouts nothing is left to do: they passed there
+            number, first = candidates, int(how == "rollout")
+        if run.found is None:  # nothing is finished yet: no rollouts, and the last steps were not branched
+            for survivors in beam:
+                [pictures] = run.advance([survivors], sampler.num_steps, phase="rollout")
+                parents, nodes = nodes[: len(pictures)], nodes[len(pictures) :]
+                run.tree.keep(run.enter(pictures, parents, run.finish(pictures)))
+        return run.result()

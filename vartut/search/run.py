@@ -1,18 +1,18 @@
 """What the searches share: a run with its root, ledger, tree and best picture; scoring; and the choice of the best."""
 
-import difflib
 import math
-import numbers
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
+from ..inputs import one, shown, whole, wholes
 from ..ledger import Ledger
-from .tree import SearchResult, Tree, rank
+from ..names import nearest
+from .tree import SearchResult, Tree, comparable
 
 
-@dataclass
+@dataclass(eq=False)
 class Look:
     """What was found when a few rows were scored."""
 
@@ -26,19 +26,32 @@ class Run:
     """One search under way: its root, its ledger, its tree and the best finished picture so far.
 
     A beam is a list of states at the same step, their rows counted through: a state can be split, but not joined.
+
+    A search works inside `with Run(...) as run`.  Whatever stops it, Ctrl-C or an error of the verifier, carries the
+    best finished picture so far: the exception's `.result` is a `SearchResult`, or None where nothing was finished.
     """
 
     def __init__(self, name, sampler, prompt, verifier, seed, max_rows, ledger, keep_images):
         if not isinstance(prompt, str):
             raise ValueError(f"a search takes one prompt, a str, not a {type(prompt).__name__}: search once for each")
         if not callable(verifier):
-            raise ValueError(f"verifier is a callable (images, prompts), as load_verifier makes; got {verifier!r}")
+            raise ValueError(f"verifier is a callable (images, prompts), as of load_verifier; got {shown(verifier)}")
         self.name, self.sampler, self.prompt, self.verifier = name, sampler, prompt, verifier
-        self.max_rows, self.keep_images = whole(max_rows=max_rows), keep_images
+        self.max_rows, self.keep_images = whole(least=1, max_rows=max_rows), keep_images
         self.ledger = Ledger() if ledger is None else ledger
-        self.tree, self.image = Tree(sampler.num_steps), None
+        self.tree = Tree(sampler.num_steps)
+        self.found: tuple[float, torch.Tensor] | None = None  # the best finished picture so far: score, (3, H, W)
         with self.ledger.phase("prefix"):
-            self.root = sampler.begin([prompt], whole(least=None, seed=seed), ledger=self.ledger)
+            self.root = sampler.begin([prompt], whole(seed=seed), ledger=self.ledger)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if error is not None:
+            error.result = self.result()
+            if error.result is not None:
+                error.add_note("the best picture that the search had seen is this exception's .result")
 
     def branch(self, beam, number: int, first: int):
         """Children `first` to `first + number - 1` of every row, in order, as states of at most `max_rows` rows."""
@@ -81,9 +94,13 @@ class Run:
             return Look(checked(how(self.sampler, state), len(state), "the score callable"), state, False)
 
     def verify(self, images: torch.Tensor) -> list[float]:
-        """The verifier's scores of pictures (B, 3, H, W); a verifier may state its `flops_per_image`."""
+        """The verifier's scores of pictures (B, 3, H, W); a verifier may state its `flops_per_image`.
+
+        It gets a copy, so that one that works in place spoils no result.
+        """
         with self.ledger.timed("verifier", calls=len(images)) as amounts:
-            scores = checked(self.verifier(images, [self.prompt] * len(images)), len(images), "the verifier")
+            scores = self.verifier(images.clone(), [self.prompt] * len(images))
+            scores = checked(scores, len(images), "the verifier")
             amounts["flops"] = len(images) * getattr(self.verifier, "flops_per_image", 0)  # may depend on what it read
         return scores
 
@@ -94,17 +111,20 @@ class Run:
             small = thumbnail(look.images[row]) if self.keep_images and look.images is not None else None
             nodes.append(self.tree.add(parent, state.step, state.paths[row], look.scores[row], look.finished, small))
             if self.tree.best == nodes[-1]:
-                self.image = look.images[row].clone()  # a clone lets the other pictures of the batch go
+                self.found = (look.scores[row], look.images[row].clone())  # a clone lets the rest of the batch go
         return nodes
 
-    def result(self) -> SearchResult:
-        score = self.tree[self.tree.best].score
-        return SearchResult(self.image, score, self.prompt, self.name, self.tree, self.ledger)
+    def result(self) -> SearchResult | None:
+        """The best finished picture so far; None before there is one."""
+        if self.found is None:
+            return None
+        score, image = self.found
+        return SearchResult(image, score, self.prompt, self.name, self.tree, self.ledger)
 
 
 def top(scores: list[float], n: int) -> list[int]:
     """The places of the n best scores, in the order of the places; of equal scores the earlier are taken."""
-    order = sorted(range(len(scores)), key=lambda row: -rank(scores[row]))  # sorted leaves equals in their order
+    order = sorted(range(len(scores)), key=lambda row: -comparable(scores[row]))  # sorted leaves equals in their order
     return sorted(order[:n])
 
 
@@ -130,19 +150,11 @@ def thumbnail(image: torch.Tensor, side: int = 64) -> torch.Tensor:
 # ---- bad input -----------------------------------------------------------------------------------------------------
 
 
-def whole(least: int | None = 1, **named) -> int:
-    """The one named argument as an int; raises ValueError where it is no whole number or less than `least`."""
-    [(name, value)] = named.items()
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or (least is not None and value < least):
-        raise ValueError(f"{name} is a whole number{'' if least is None else f' of at least {least}'}; got {value!r}")
-    return int(value)
-
-
 def scoring(score):
     """`score` itself, if it is a known word or a callable."""
     if callable(score) or score in ("rollout", "preview"):
         return score
-    near = difflib.get_close_matches(str(score), ("rollout", "preview"), 1, cutoff=0.0)[0]
+    near = nearest(score, ("rollout", "preview"))
     known = "rollout, preview, or a callable (sampler, state)"
     raise ValueError(f'unknown score {score!r}: did you mean "{near}"?  Known: {known}')
 
@@ -150,9 +162,11 @@ def scoring(score):
 def branching(sampler, branch) -> list[int]:
     """The steps to branch at, ascending; all that the sampler can branch at for None."""
     known = list(sampler.branch_steps)
-    steps = known if branch is None else sorted(set(branch)) if hasattr(branch, "__iter__") else [branch]
+    if branch is None:
+        return known
+    steps = [whole(branch=branch)] if one(branch) else sorted(set(wholes(branch=branch)))
     if not steps or any(step not in known for step in steps):
-        raise ValueError(f"branch is one or more of this sampler's steps {known}, as a range or list; got {branch!r}")
+        raise ValueError(f"branch is one or more of this sampler's steps {known}, as a range or list; got {steps}")
     return steps
 
 
@@ -161,7 +175,7 @@ def checked(scores, rows: int, who: str) -> list[float]:
     if not isinstance(scores, torch.Tensor) or scores.shape != (rows,):
         got = f"shape {tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else f"a {type(scores).__name__}"
         raise ValueError(f"{who} returns one score a row, a tensor of shape ({rows},); got {got}")
-    values = scores.detach().double().cpu().tolist()
+    values = scores.detach().cpu().double().tolist()
     if any(math.isnan(value) for value in values):
         raise ValueError(f"{who} gave NaN for {sum(map(math.isnan, values))} of {rows} rows: scores must be comparable")
     return values

@@ -18,7 +18,7 @@ class Node:
     score: float | None = None  # of its finished picture, of its preview, or by a callable; None for the root
     finished: bool = False  # whether the score is the verifier's, of a finished picture
     kept: bool = False  # whether the search went on from here, or, at the end, kept it among the best
-    image: torch.Tensor | None = field(default=None, repr=False)  # (3, h, w) uint8: the picture that was scored
+    image: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (3, h, w) uint8: what was scored
 
 
 class Tree:
@@ -42,7 +42,8 @@ class Tree:
         """Append a node and return its id; where its finished picture beats all before it, it becomes the best."""
         node = Node(len(self.nodes), parent, step, path, score, finished, False, image)
         self.nodes.append(node)
-        if finished and (self.best is None or rank(score) > rank(self.nodes[self.best].score)):  # of equals, the first
+        best = None if self.best is None else comparable(self.nodes[self.best].score)
+        if finished and (best is None or comparable(score) > best):  # of equals, the first
             self.best = node.id
         return node.id
 
@@ -72,7 +73,7 @@ class Tree:
         return [node.score for node in self.nodes if node.finished]
 
 
-def rank(score: float) -> float:
+def comparable(score: float) -> float:
     """A score as searches compare it: to five digits.
 
     The same picture computed in another batch differs in the seventh digit, and that must not decide.
@@ -80,9 +81,12 @@ def rank(score: float) -> float:
     return float(f"{score:.5g}")
 
 
-@dataclass
+@dataclass(eq=False)
 class SearchResult:
-    """The best finished picture that a search has seen, and how it was found."""
+    """The best finished picture that a search has seen, and how it was found.  Results are equal if they are the same.
+
+    A search that is interrupted hands it over by the exception: `except KeyboardInterrupt as stop: stop.result`.
+    """
 
     image: torch.Tensor = field(repr=False)  # (3, H, W) in [0, 1]
     score: float  # the verifier's

@@ -1,42 +1,119 @@
-"""From a name to a recipe around its model: how long it runs, and what it starts from."""
+"""From a name to a trained model: the recipe around it, how long it runs, what it starts from, what is written."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from .. import hub
+import torch
+
+from .. import hub, world
 from ..device import device
+from ..inputs import whole
 from ..models.tokenizer import SCALES, Tokenizer
 from ..models.transformer import NextScaleTransformer
+from ..names import check_name
+from ..paths import expanded
+from ..provenance import run_record
 from ..verifiers import clip
+from ..weights import load_weights, read_provenance, remedy, save_weights
+from .loop import train
 from .recipes import TokenizerRecipe, TransformerRecipe
 from .verifiers import ClipRecipe
 
-RECIPES = {  # name: steps and batch, about as much as the shipped weights took
-    "tokenizer": (2400, 64),
-    "tokenizer-bits": (2400, 64),
-    "nano": (6000, 64),
-    "tiny": (4000, 64),
-    "clip": (1000, 128),
-    "clip-hard": (900, 128),
-}
-STARTS = {"clip-hard": "clip"}  # recipes that begin with the weights of another
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model of the course is trained; steps and batch are about as much as the shipped weights took."""
+
+    steps: int
+    batch: int
+    start: str | None  # whose shipped weights it begins with
+    build: Callable  # (settings of the model or None, seed, batch, folder) -> what `loop.train` runs, and settings
 
 
-def build_recipe(name: str, settings: dict | None, seed: int, batch: int, folder: Path):
-    """The recipe of that name around a fresh model, and the model's settings; `settings` None takes the course's."""
-    where = device()
-    if name.startswith("clip"):
-        return ClipRecipe(name == "clip-hard", where, seed, batch), clip.SETTINGS
-    if name.startswith("tokenizer"):
-        quantizer = "bits" if name == "tokenizer-bits" else "codebook"
-        fresh = {"quantizer": quantizer, "codes": 512, "channels": 16, "width": 64, "scales": list(SCALES)}
-        settings = settings or fresh
-        return TokenizerRecipe(Tokenizer(**settings), where, seed, batch), settings
-    size = {"nano": {"width": 96, "depth": 6, "heads": 3}, "tiny": {"width": 192, "depth": 8, "heads": 4}}
-    settings = settings or {"tokenizer": "tokenizer", **size[name], "sampler": hub.PAINTING}
-    tokenizer, digest = hub.tokenizer_beside(settings["tokenizer"], folder, where)
+def tokenizer(settings: dict | None, seed: int, batch: int, folder: Path, quantizer: str = "codebook"):
+    """The tokenizer of a codebook."""
+    fresh = {"quantizer": quantizer, "codes": 512, "channels": 16, "width": 64, "scales": list(SCALES)}
+    settings = settings or fresh
+    return TokenizerRecipe(Tokenizer(**settings), device(), seed, batch), settings
+
+
+def tokenizer_of_bits(settings: dict | None, seed: int, batch: int, folder: Path):
+    """The tokenizer of bits."""
+    return tokenizer(settings, seed, batch, folder, "bits")
+
+
+def tiny(settings: dict | None, seed: int, batch: int, folder: Path):
+    """The transformer, on the tokens of the tokenizer in `folder`, or else of the one that came with vartut."""
+    settings = settings or {"tokenizer": "tokenizer", "width": 192, "depth": 8, "heads": 4, "sampler": hub.PAINTING}
+    reads, digest = hub.tokenizer_beside(settings["tokenizer"], folder, device())
     if settings.get("tokenizer_sha256", digest) != digest:
         beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"
-        raise ValueError(f'these weights of "{name}" read the tokens of another tokenizer: {beside}, or start anew')
-    model = NextScaleTransformer(tokenizer, **{key: settings[key] for key in ("width", "depth", "heads")})
-    recipe = TransformerRecipe(model, tokenizer, where, seed, batch)
-    return recipe, settings | {"tokenizer_sha256": digest}
+        raise ValueError(f"these weights read the tokens of another tokenizer: {beside}, or start anew")
+    shape = {key: settings[key] for key in ("width", "depth", "heads")}
+    model = NextScaleTransformer(reads, len(world.WORDS), world.MAX_WORDS, **shape)
+    return TransformerRecipe(model, reads, device(), seed, batch), settings | {"tokenizer_sha256": digest}
+
+
+def plain_clip(settings: dict | None, seed: int, batch: int, folder: Path):
+    """The verifier as CLIP was trained."""
+    return ClipRecipe(False, device(), seed, batch), clip.SETTINGS
+
+
+def hard_clip(settings: dict | None, seed: int, batch: int, folder: Path):
+    """The verifier that rejects prompts with one false word."""
+    return ClipRecipe(True, device(), seed, batch), clip.SETTINGS
+
+
+RECIPES = {
+    "tokenizer": Recipe(steps=2400, batch=64, start=None, build=tokenizer),
+    "tokenizer-bits": Recipe(steps=2400, batch=64, start=None, build=tokenizer_of_bits),
+    "tiny": Recipe(steps=4000, batch=64, start=None, build=tiny),
+    "clip": Recipe(steps=1000, batch=128, start=None, build=plain_clip),
+    "clip-hard": Recipe(steps=900, batch=128, start="clip", build=hard_clip),
+}
+
+
+def train_by_name(
+    name: str,
+    steps: int | None = None,
+    batch: int | None = None,
+    seed: int | None = None,
+    folder: Path | str | None = None,
+    from_weights: Path | str | None = None,
+    ship: bool = False,
+) -> list[Path]:
+    """Train the model of a recipe and write its weights with their provenance; returns where they were written.
+
+    Checkpoint, log and weights go to `folder` (None: runs/<name>); with `ship` the weights of vartut are replaced too.
+    `from_weights` is the folder of weights of the same name to start from, "" for those of vartut.  `seed` None is the
+    number of runs that these weights have had, so that a new run sees new pictures.  Raises ValueError for unknown
+    names, numbers that make no sense and weights that do not fit, FileNotFoundError for missing ones, and what
+    `loop.train` raises.
+    """
+    check_name(name, tuple(RECIPES), "recipe")
+    recipe = RECIPES[name]
+    steps = whole(least=1, steps=recipe.steps if steps is None else steps)
+    batch = whole(least=1, batch=recipe.batch if batch is None else batch)
+    start = recipe.start if from_weights is None else name
+    old = from_weights or None  # None: the folder of the shipped weights
+    before = read_provenance(start, old) if start else None
+    seed = whole(least=0, seed=(len(before["runs"]) if before else 0) if seed is None else seed)
+    folder = Path("runs") / name if folder is None else expanded(folder)
+    torch.manual_seed(seed % 2**63)
+    settings, tensors = load_weights(start, old) if start else (None, None)
+    run, settings = recipe.build(settings, seed, batch, folder)
+    if tensors:
+        fill(run.model, tensors, start)
+    about = {"start": before["sha256"] if before else "nothing"} | settings
+    metrics = train(run, steps, folder, seed, about=about)
+    record = run_record(run, steps, metrics, before)
+    return [save_weights(run.model, name, settings, record, place) for place in (folder, *([None] if ship else []))]
+
+
+def fill(model, tensors: dict, name: str) -> None:
+    """Load weights to start from; raises ValueError where they are of another version of the model."""
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f'the weights "{name}" are of another version of its model: {remedy(name)}') from error

@@ -22,6 +22,14 @@ def pictures(step: int, batch: int, seed: int, where, dense: int = 0) -> tuple[t
     return world.render(scenes).to(where), [scene.prompt for scene in scenes]
 
 
+OBJECTS = 5  # weight of a pixel of an object: most of a picture is ground, and an empty one would do well
+SEEN = 0.05  # how far from the ground's colour, in some channel, a pixel is an object's
+ABSOLUTE = 0.1  # of the absolute error beside the squared one, which alone leaves edges soft
+COMMITMENT = 0.1  # pulls f to the codes: the encoder must not run away from them
+GROWTH = 0.1  # trains phi to grow codes to what was left
+UNDECIDED = 0.05  # keeps every bit undecided over the batch, or bits die
+
+
 class TokenizerRecipe:
     """Autoencoding with a squared error that counts the objects' pixels five-fold: most of a picture is ground."""
 
@@ -42,27 +50,33 @@ class TokenizerRecipe:
             model.quantizer.learn(
                 torch.cat([v.flatten(0, 1) for v in vectors]).detach(), torch.cat([t.flatten() for t in tokens]), draws
             )
-        # The quantizer has no gradient: the decoder's goes straight through to f (straight-through estimator).
-        # Every eighth picture is decoded from a prefix of the scales, so that previews are pictures too.
         stack = torch.stack(sums)  # (K, B, C, 8, 8)
-        last = torch.full((len(images),), len(sums) - 1)
-        last[::8] = torch.randint(len(sums), last[::8].shape, generator=draws)
-        chosen = stack[last, torch.arange(len(images))]
+        output, whole = self.reconstruct(f, stack, draws)
+
+        ground = images.new_tensor(world.GROUND).view(1, 3, 1, 1)
+        weight = 1 + (OBJECTS - 1) * ((images - ground).abs().amax(1, keepdim=True) > SEEN)  # (B, 1, 64, 64)
+        error = weight * ((output - images).square() + ABSOLUTE * (output - images).abs())
+        commitment = (f - stack.detach()).square().mean()
+        growth = (stack - f.detach()).square().mean()
+        loss = error.mean() + COMMITMENT * commitment + GROWTH * growth
+        if model.bitwise:
+            soft = torch.cat([torch.tanh(4 * F.normalize(v, dim=-1)).flatten(0, 1) for v in vectors])  # (tokens, bits)
+            loss = loss + UNDECIDED * soft.mean(0).square().mean()
+        return loss, {"error": (output - images)[whole].square().mean(), "growth": growth}
+
+    def reconstruct(self, f, stack, draws):
+        """Pictures (B, 3, 64, 64) in about [0, 1] from the sums (K, B, C, 8, 8), and which are of all scales, (B,).
+
+        The quantizer has no gradient: the decoder's goes straight through to f (straight-through estimator).  Every
+        eighth picture is decoded from a prefix of the scales, so that previews are pictures too.
+        """
+        last = torch.full((len(f),), len(stack) - 1)
+        last[::8] = torch.randint(len(stack), last[::8].shape, generator=draws)
+        chosen = stack[last, torch.arange(len(f))]
         through = f + (chosen - f).detach()
         with autocast(self.where):
-            output = model.decoder(through)
-        output = output.float() * 0.5 + 0.5
-        ground = images.new_tensor(world.GROUND).view(1, 3, 1, 1)
-        weight = 1 + 4 * ((images - ground).abs().amax(1, keepdim=True) > 0.05)
-        error = weight * ((output - images).square() + 0.1 * (output - images).abs())
-        commitment = (f - stack.detach()).square().mean()  # pulls f to the codes
-        growth = (stack - f.detach()).square().mean()  # trains phi to grow codes to what was left
-        loss = error.mean() + 0.1 * commitment + 0.1 * growth
-        metrics = {"error": (output - images)[last == len(sums) - 1].square().mean(), "growth": growth}
-        if model.bitwise:  # keep every bit undecided over the batch, or bits die
-            soft = torch.cat([torch.tanh(4 * F.normalize(v, dim=-1)).flatten(0, 1) for v in vectors])
-            loss = loss + 0.05 * soft.mean(0).square().mean()
-        return loss, metrics
+            output = self.model.decoder(through)
+        return output.float() * 0.5 + 0.5, last == len(stack) - 1
 
     @torch.no_grad()
     def evaluate(self):

@@ -4,10 +4,11 @@
 - `words` and `token_ids` are what a model reads: every word is one token.
 """
 
-import difflib
 from dataclasses import dataclass
 
 import torch
+
+from ..names import nearest
 
 SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross", "ring", "heart")
 COLORS = {  # chosen to stay apart under protanopia and deuteranopia too: a test measures it
@@ -85,9 +86,9 @@ def words(prompt: str) -> list[str]:
     found = prompt.lower().strip().rstrip(".").replace(",", " , ").split()
     for word in found:
         if word not in WORDS:
-            near = difflib.get_close_matches(word, WORDS[1:], n=1)
+            near = nearest(word, WORDS[1:], 0.6)
             known = "; ".join(" ".join(kind) for kind in (SHAPES, COLORS, TEXTURES, SIZES))
-            hint = f'the nearest known word is "{near[0]}"' if near else f"this world has {known}"
+            hint = f'the nearest known word is "{near}"' if near else f"this world has {known}"
             raise ValueError(f'unknown word "{word}" in the prompt "{prompt}"; {hint}')
     if len(found) > MAX_WORDS:
         raise ValueError(f'the prompt "{prompt}" has {len(found)} words; at most {MAX_WORDS} can be read')

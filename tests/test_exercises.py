@@ -1,0 +1,70 @@
+"""What the test cell of an exercise prints: solved, not solved yet and why, or nothing where the reader's bug shows."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vartut.course.exercises import exercise
+
+
+def test_an_exercise_says_how_it_stands(capsys):
+    with exercise("2.1"):
+        assert 1 + 1 == 2, "count again"
+    with exercise("2.2"):
+        assert 1 + 1 == 3, "count\nagain"
+    with exercise("2.3"):
+        raise NotImplementedError
+    written = capsys.readouterr().out.splitlines()
+    assert written[0] == "2.1 solved"
+    assert written[1].startswith("2.2 not solved yet: count")
+    assert written[-1].startswith("2.3 not written yet: replace the line")
+
+
+def test_an_assertion_without_a_message_and_the_readers_own_bug_stay_visible(capsys):
+    with pytest.raises(AssertionError), exercise("2.1"):
+        raise AssertionError
+    with pytest.raises(ZeroDivisionError), exercise("2.1"):
+        _ = 1 / 0
+    assert capsys.readouterr().out == ""
+    with pytest.raises(TypeError), exercise("2.1"):
+        sum_of(None)
+    assert capsys.readouterr().out == ""
+
+
+def sum_of(answer):
+    return 1 + answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "object of type 'NoneType' has no len()"),
+        (7, "object of type 'int' has no len()"),
+        ([], "'list' object has no attribute 'split'"),
+    ],
+)
+def test_an_answer_of_another_type_gets_a_sentence(capsys, answer, said):
+    with exercise("2.1"):
+        assert len(answer) == 0, "an empty text"
+        assert answer.split() == [], "an empty text"
+    assert capsys.readouterr().out == f"2.1 not solved yet, the test expects an answer of another type: {said}\n"
+
+
+SCRIPT = """
+from vartut.course.exercises import exercise
+with exercise("2.1"):
+    assert 1 + 1 == 3, "count again"
+with exercise("2.2"):
+    raise NotImplementedError
+"""
+
+
+@pytest.mark.parametrize(("options", "optimize"), [([], ""), (["-O"], ""), ([], "1")])
+def test_nothing_is_solved_where_assertions_are_left_out(options, optimize, monkeypatch):
+    monkeypatch.setenv("PYTHONOPTIMIZE", optimize)
+    done = subprocess.run([sys.executable, *options, "-c", SCRIPT], capture_output=True, text=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("2.1 not checked: " if options or optimize else "2.1 not solved yet: count again")
+    assert second.startswith("2.2 not written yet")
+    assert done.stderr == ""
