@@ -34,7 +34,7 @@ KINDS = {  # which kind a word is of; a change is of the kind of the new word
     **dict.fromkeys(world.TEXTURES, "texture"),
     **dict.fromkeys(world.COLORS, "colour"),
     **dict.fromkeys((*world.SHAPES, *world.SINGULAR), "shape"),
-    **dict.fromkeys(("left", "right", "above", "below", "and"), "relation"),
+    **dict.fromkeys(("left", "right", "above", "below", "and", ","), "relation"),
 }
 RADIUS = {"small": 8, "large": 13}
 
@@ -65,8 +65,8 @@ def true_of(objects, description) -> bool:
         extras = [o for o in objects if not any(o is c for c in cast)]
         if any(plays(o, g) for o in extras for g in groups if g.count > 1):
             continue
-        first, second = cast[: groups[0].count], cast[groups[0].count :]
-        if description.relation is None or all(_related(a, b, description.relation) for a in first for b in second):
+        of = [[o for o, role in zip(cast, roles) if role is group] for group in groups]  # roles share their group
+        if all(_related(a, b, relation) for i, relation, j in description.relations for a in of[i] for b in of[j]):
             return True
     return False
 

@@ -47,7 +47,7 @@ def test_judges_drawn_scenes_like_rendered_ones():
 
 
 def test_clean_renders_are_judged_as_their_values_say():
-    scenes, rng = world.sample("all", 320, "test", seed=77), random.Random(77)
+    scenes, rng = world.sample("all", 320, "test", seed=77) + world.sample("dense", 60, "test", 77), random.Random(77)
     assert all(true_of(s.objects, world.parse(s.prompt)) for s in scenes)
     pictures = find(world.render(scenes))
     rejected = [s for s, found in zip(scenes, pictures) if not verdict(found, s.prompt).correct]
@@ -176,6 +176,72 @@ def test_half_an_object_has_no_clear_shape():
     image[:, :, 30:] = torch.tensor(world.GROUND)[:, None, None]
     found = find(image[None])[0]
     assert not any(o.shape == "circle" for o in found)
+
+
+@pytest.mark.parametrize(
+    ("share", "most"),
+    [(0.5, 0.15), (0.4, 0.8), (0.0, 1.0)],  # what is three fifths of a shape may be called so, what is half of it not
+)
+def test_what_lies_between_two_shapes_is_rarely_named(share, most):
+    named = []
+    for size, color, (one, other) in itertools.product(
+        world.SIZES, ("red", "yellow"), itertools.combinations(world.SHAPES, 2)
+    ):
+        pure = [paint([(shape, color, "solid", size, 32, 32)]) for shape in (one, other)]
+        (found,) = find(torch.lerp(*pure, share)[None])
+        named.append(any(o.shape for o in found))
+        if share == 0:
+            assert [o.shape for o in found] == [one]
+    assert sum(named) <= most * len(named)
+
+
+def test_half_of_one_shape_and_half_of_another_is_rarely_named():
+    named = []
+    for size, (one, other) in itertools.product(world.SIZES, itertools.permutations(world.SHAPES, 2)):
+        left, right = (paint([(shape, "blue", "solid", size, 32, 32)]) for shape in (one, other))
+        (found,) = find(torch.cat([left[:, :, :32], right[:, :, 32:]], 2)[None])
+        named.append(any(o.shape for o in found))
+    assert sum(named) <= 0.15 * len(named)
+
+
+def test_of_an_unclear_shape_no_fact_about_shape_holds():
+    pure = [paint([(shape, "red", "solid", "large", 32, 32)]) for shape in ("circle", "diamond")]
+    image = ((pure[0] + pure[1]) / 2)[None]
+    (found,) = find(image)
+    assert [o.shape for o in found] == [None]
+    for shape in world.SHAPES:
+        said = judge(image, [f"a {shape}"])[0]
+        assert (said.correct, said.grade) == (False, 0.0)
+        assert "a large red thing of no clear shape" in said.reason
+
+
+# ---- whatever the user's defaults are ------------------------------------------------------------------------------
+
+
+def test_pictures_and_verdicts_do_not_depend_on_torchs_defaults():
+    scenes = world.sample("dense", 4, "test")
+    images, prompts = world.render(scenes), [s.prompt for s in scenes]
+    said = judge(images, prompts)
+    try:
+        for dtype, where in ((torch.float64, "cpu"), (torch.float16, "meta")):
+            torch.set_default_dtype(dtype)
+            torch.set_default_device(where)
+            world.finding._templates.cache_clear()
+            again = world.render(scenes)
+            assert (again.dtype, again.device.type) == (torch.float32, "cpu")
+            assert judge(again, prompts) == said
+            assert world.token_ids(prompts).device.type == "cpu"
+            torch.set_default_device("cpu")
+            assert torch.equal(again, images)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device("cpu")
+        world.finding._templates.cache_clear()
+
+
+def test_prompts_may_come_from_a_generator():
+    scenes = world.sample("colors", 3, "test")
+    assert all(v.correct for v in judge(world.render(scenes), (s.prompt for s in scenes)))
 
 
 # ---- words and bad input -------------------------------------------------------------------------------------------

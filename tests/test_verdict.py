@@ -94,11 +94,18 @@ def groups(count):
     )
 
 
+def related(first):
+    """No relation, or one of this group to the next."""
+    return st.sampled_from([(), *(((first, relation, first + 1),) for relation in world.RELATIONS)])
+
+
 DESCRIPTIONS = st.one_of(
     st.builds(Description, st.tuples(groups(st.integers(1, 5)))),
-    st.builds(Description, st.tuples(*[groups(st.integers(1, 2))] * 2), st.sampled_from([None, *world.RELATIONS])),
+    st.builds(Description, st.tuples(*[groups(st.integers(1, 2))] * 2), related(0)),
     st.builds(Description, st.tuples(*[groups(st.just(1))] * 3)),
-).filter(lambda d: len(world.describe(d).replace(",", " ,").split()) <= world.MAX_WORDS)
+    st.builds(Description, st.tuples(*[groups(st.just(1))] * 3), related(1)),
+    st.builds(Description, st.tuples(*[groups(st.just(1))] * 4), st.builds(lambda a, b: a + b, related(0), related(2))),
+)
 OBJECTS = st.lists(
     st.builds(
         Found,
@@ -120,7 +127,8 @@ def grade_by_brute_force(description, found) -> float:
     roles = [g for g in groups for _ in range(g.count)]
     said = [[name for name in ("shape", "color", "texture", "size") if getattr(g, name)] for g in roles]
     numbers = [g for g in groups if g.count > 1]
-    facts = sum(map(len, said)) + len(numbers) + (description.relation is not None)
+    facts = sum(map(len, said)) + len(numbers) + len(description.relations)
+    assert facts == description.facts
     wanted = lambda shape: sum(g.count for g in groups if g.shape == shape)  # noqa: E731
     counted = sum(sum(o.shape == g.shape for o in found) == wanted(g.shape) for g in numbers)
     best = 0
@@ -128,9 +136,9 @@ def grade_by_brute_force(description, found) -> float:
         held = sum(
             getattr(o, name) == getattr(g, name) for o, g, names in zip(cast, roles, said) if o for name in names
         )
-        first, second = cast[: groups[0].count], cast[groups[0].count :]
-        if description.relation and None not in cast:
-            held += all(stands(a, b, description.relation) for a in first for b in second)
+        of = [[o for o, role in zip(cast, roles) if role is g] for g in groups]
+        for i, relation, j in description.relations:
+            held += None not in of[i] + of[j] and all(stands(a, b, relation) for a in of[i] for b in of[j])
         best = max(best, held)
     return max(0.0, (best + counted) / facts - 0.2 * abs(len(found) - len(roles)))
 
@@ -160,7 +168,7 @@ def test_verdict_is_what_every_casting_says(description, found, rng):
         (PAIR, (CIRCLE, SQUARE), "all of it holds"),
         (PAIR, (CIRCLE, SQUARE, thing("heart")), "all of it holds, beside 1 more than asked"),
         (PAIR, (CIRCLE,), "no blue square; found a small red circle"),
-        (PAIR, (thing(x=48.0), thing("square", "blue", x=12.0)), "nothing stands left of as asked; found a small red"),
+        (PAIR, (thing(x=48.0), thing("square", "blue", x=12.0)), "nothing stands left of a blue square as asked; found a small red"),
         (
             "three stars",
             (thing("star", "orange"),) * 2,

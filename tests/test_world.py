@@ -103,13 +103,48 @@ def test_all_tasks_and_splits_are_pinned():
     assert digest.hexdigest() == expected, "scenes changed: every shipped weight and table was made from the old ones"
 
 
+def test_dense_scenes_are_pinned():
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        scenes = world.sample("dense", 200, split) + world.sample("dense", 50, split, facts=9)
+        for s in scenes:
+            objects = [(o.shape, o.color, o.texture, o.size, o.x, o.y) for o in s.objects]
+            digest.update(repr((s.prompt, objects)).encode())
+    assert digest.hexdigest()[:16] == "849d5f71f19a8445", "scenes changed: nano was trained on the old ones"
+
+
+@pytest.mark.parametrize("facts", world.DENSE_FACTS)
+def test_prompts_of_so_many_facts_can_be_asked_for(facts):
+    for prompt in world.prompts("dense", 12, facts=facts):
+        words = prompt.replace(",", " ").split()  # counted by hand: what stands for a fact, once an object
+        number = {"two": 2, "three": 3}
+        told = at = 1
+        total = 0
+        for word in words:
+            if word in ("a", "an", *number):
+                at = number.get(word, 1)
+                total += at > 1
+            elif word in ("left", "right", "above", "below"):
+                total += 1
+            elif word not in ("of", "and"):
+                total += at * told
+        assert total == facts, prompt
+        assert parse(prompt).facts == facts
+
+
+def test_the_facts_of_a_scene_are_those_of_its_prompt():
+    assert [s.facts for s in world.sample("dense", 20, facts=7)] == [7] * 20
+    assert {s.facts for s in world.sample("dense", 300)} == set(world.DENSE_FACTS)
+    assert [s.facts for s in world.sample("single_object", 3)] == [1] * 3
+
+
 def test_a_scene_depends_on_its_index_alone():
-    for task in ("counting", "all"):
+    for task in ("counting", "all", "dense"):
         twenty = world.sample(task, 20, "test", seed=4)
         assert world.sample(task, 5, "test", seed=4, first=9) == twenty[9:14]
         assert world.prompts(task, 20, "test", seed=4) == [scene.prompt for scene in twenty]
         assert world.sample(task, 0) == []
-    assert [scene.task for scene in world.sample("all", 16)] == [*world.TASKS] * 2
+    assert [scene.task for scene in world.sample("all", 16)] == [*world.SHORT_TASKS] * 2
     assert world.sample("all", 16)[9] == world.sample("two_object", 2)[1]
     different = [world.sample("complex", 8, *how) for how in (("train", 0), ("train", 1), ("validation", 0))]
     assert different[0] != different[1] != different[2] != different[0]
@@ -144,8 +179,12 @@ def test_tasks_are_those_of_the_benchmarks():
     assert numbers["complex"] == {(1, 1), (1, 1, 1)}
     assert all(g.color is g.texture is g.size is None for g in one("single_object"))
     assert all(g.color and not g.texture for g in one("colors"))
-    assert {d.relation for d in said["position"]} == set(world.RELATIONS)
-    assert {d.relation for d in said["complex"]} == {None, *world.RELATIONS}
+    relations = {task: {tuple(r for _, r, _ in d.relations) for d in prompts} for task, prompts in said.items()}
+    assert relations["position"] == {(relation,) for relation in world.RELATIONS}
+    assert relations["complex"] == {(), *relations["position"]}
+    assert {len(r) for r in relations["dense"]} == {0, 1, 2}
+    assert {sum(n) for n in numbers["dense"]} == {2, 3, 4, 5}
+    assert {max(n) for n in numbers["dense"]} == {1, 2, 3}
     assert all(a.color and b.color and a.shape != b.shape for a, b in (d.groups for d in said["color_attr"]))
     assert {g.texture for g in one("texture")} == {"striped", "dotted"}
     objects = [o for scene in world.sample("all", 800, "train") for o in scene.objects]
@@ -169,10 +208,10 @@ def pairings(scene):
     description = parse(scene.prompt)
     found = {("color", o.shape, o.color) for o in scene.objects}
     found |= {("texture", o.shape, o.texture) for o in scene.objects if o.texture != "solid"}
-    if description.relation:
-        a, b = (g.shape for g in description.groups)
-        a, b = (a, b) if description.relation in ("left of", "above") else (b, a)
-        found |= {("across" if description.relation in ("left of", "right of") else "down", a, b)}
+    for first, relation, second in description.relations:
+        a, b = (description.groups[i].shape for i in (first, second))
+        a, b = (a, b) if relation in ("left of", "above") else (b, a)
+        found |= {("across" if relation in ("left of", "right of") else "down", a, b)}
     return found
 
 
@@ -187,7 +226,7 @@ CAN_BE_NOVEL = [task for task in world.TASKS if task not in ("single_object", "t
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_training_never_shows_what_is_held_out(split):
     for seed in (0, 1):
-        for scene in world.sample("all", 1600, split, seed):
+        for scene in world.sample("all", 1600, split, seed) + world.sample("dense", 400, split, seed):
             assert not pairings(scene) & HELD_OUT, scene
 
 
@@ -227,12 +266,20 @@ def test_rest_of_the_pairings_is_trained():
         (lambda: world.prompts("positions", 1), 'did you mean "position"'),
         (lambda: world.sample(None, 1), 'unknown task "None"'),
         (lambda: world.sample("colors", 1, "tests"), 'unknown split "tests"; did you mean "test"'),
-        (lambda: world.sample("colors", -1), "n=-1"),
-        (lambda: world.sample("colors", 1, first=-2), "first=-2"),
-        (lambda: world.render([], 7), "at least 8 pixels wide; got size=7"),
-        (lambda: world.render([], 0), "size=0"),
-        (lambda: world.render([], 64.0), "size=64.0"),
-        (lambda: world.render([], "64"), "size=64"),
+        (lambda: world.sample("colors", -1), "n is a whole number of at least 0; got -1"),
+        (lambda: world.sample("colors", 1, first=-2), "first is a whole number of at least 0; got -2"),
+        (lambda: world.sample("colors", 1.0), "n is a whole number"),
+        (lambda: world.sample("colors", 1, seed=3.0), "seed is a whole number; got 3.0"),
+        (lambda: world.sample("colors", 1, seed=True), "seed is a whole number; got True"),
+        (lambda: world.sample("colors", 1, seed="0"), "seed is a whole number; got '0'"),
+        (lambda: world.prompts("dense", 1, facts=2), 'facts=2 of "dense": only dense prompts .* 3 to 14'),
+        (lambda: world.prompts("dense", 1, facts=15), 'facts=15 of "dense": only dense prompts .* 3 to 14'),
+        (lambda: world.prompts("complex", 1, facts=7), 'facts=7 of "complex": only dense prompts'),
+        (lambda: world.prompts("dense", 1, facts=7.5), "facts is a whole number; got 7.5"),
+        (lambda: world.render([], 7), "size is a whole number of at least 8; got 7"),
+        (lambda: world.render([], 0), "size is a whole number of at least 8; got 0"),
+        (lambda: world.render([], 64.0), "size is a whole number of at least 8; got 64.0"),
+        (lambda: world.render([], "64"), "size is a whole number of at least 8; got '64'"),
     ],
 )
 def test_bad_input_is_one_clear_line(call, message):

@@ -30,10 +30,12 @@ from .grammar import (
 from .judging import Verdict, judge, stands, verdict
 from .renderer import GROUND, render
 from .scenes import (
+    DENSE_FACTS,
     HELD_OUT_COLORS,
     HELD_OUT_PLACES,
     HELD_OUT_TEXTURES,
     LATTICE,
+    SHORT_TASKS,
     TASKS,
     Object,
     Scene,
@@ -45,6 +47,7 @@ from .scenes import (
 
 __all__ = [
     "COLORS",
+    "DENSE_FACTS",
     "GROUND",
     "HELD_OUT_COLORS",
     "HELD_OUT_PLACES",
@@ -55,6 +58,7 @@ __all__ = [
     "PLURALS",
     "RELATIONS",
     "SHAPES",
+    "SHORT_TASKS",
     "SINGULAR",
     "SIZES",
     "TASKS",

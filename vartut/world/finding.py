@@ -27,8 +27,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from ..inputs import check_pictures
 from .grammar import COLORS, SHAPES, SIZES, TEXTURES
-from .renderer import GROUND, render
+from .renderer import GROUND, PLAIN, render
 from .scenes import Object, Scene
 
 SPECK = 20  # pixels: smaller components are specks and are ignored; the smallest object covers 89
@@ -66,17 +67,8 @@ def find(images: torch.Tensor) -> list[tuple[Found, ...]]:
 
     Raises ValueError for pictures of a wrong shape or range.
     """
-    if not isinstance(images, torch.Tensor) or images.ndim != 4 or tuple(images.shape[1:]) != (3, 64, 64):
-        got = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
-        raise ValueError(f"the judge reads a tensor of pictures (B, 3, 64, 64); got {got}")
-    if not images.is_floating_point():
-        raise ValueError(f"the judge reads floating point pictures in [0, 1]; got {images.dtype}: divide by 255")
+    check_pictures(images, "the judge", side=64)
     images = images.detach().to("cpu", torch.float32)
-    if not torch.isfinite(images).all():
-        raise ValueError("the pictures hold NaN or infinite values; the judge reads values in [0, 1]")
-    if len(images) and (images.min() < -1e-3 or images.max() > 1 + 1e-3):
-        low, high = images.min().item(), images.max().item()
-        raise ValueError(f"the judge reads values in [0, 1]; these go from {low:.3g} to {high:.3g}: clamp or rescale")
     return [found for chunk in images.split(32) if len(chunk) for found in _find(chunk)]
 
 
@@ -94,6 +86,7 @@ class _Templates:
     energy: torch.Tensor  # (K, 3, 8): |T|^2 of every kind, texture and colour
     zones: torch.Tensor  # (1024, K): the silhouette and two pixels around it
 
+    @cache  # noqa: B019  (there are two of these objects, for good)
     def pictures(self, texture: int, color: int) -> torch.Tensor:
         """The templates of all kinds in one texture and colour, (K, 3, 32, 32)."""
         masks = self.masks.view(2 * HALF, 2 * HALF, -1, 3).permute(3, 2, 0, 1)[:, :, None]  # (mask, K, 1, 32, 32)
@@ -132,9 +125,9 @@ def _templates(blurs: tuple[float, ...] = BLURS) -> _Templates:
             kinds.append((shape, size, blur))
             masks.append(np.stack([ndimage.gaussian_filter(part, blur) if blur else part for part in parts], -1))
     stacked = torch.from_numpy(np.stack(masks, 2)).float().reshape(4 * HALF * HALF, -1, 3)  # (1024, K, 3)
-    color = torch.tensor([*COLORS.values()]).T  # (3, 8)
+    color = torch.tensor([*COLORS.values()], **PLAIN).T  # (3, 8)
     pale = 0.65 * (1 - color)
-    color = color - torch.tensor(GROUND)[:, None]
+    color = color - torch.tensor(GROUND, **PLAIN)[:, None]
     s, p = stacked[:, :, :1], stacked.clone()
     p[:, :, 0] = 0
     energy = (s * s).sum(0)[..., None] * (color**2).sum(0) + (p * p).sum(0)[..., None] * (pale**2).sum(0)
@@ -147,8 +140,8 @@ def _templates(blurs: tuple[float, ...] = BLURS) -> _Templates:
 def _overlap(bank: _Templates, rest: torch.Tensor, rows, ys, xs):
     """<R, T> for all templates centred at (ys, xs) of pictures `rows` of rest (N, 3, H, W): (M, K, 3, 8); and the
     windows of rest there (M, 1024, 3)."""
-    step = torch.arange(2 * HALF) - HALF
-    row, y, x = (torch.as_tensor(v)[:, None, None] for v in (rows, ys, xs))
+    step = torch.arange(2 * HALF, device="cpu") - HALF
+    row, y, x = (v[:, None, None] for v in (rows, ys, xs))
     windows = rest.permute(0, 2, 3, 1)[row, y + step[:, None], x + step]  # (M, 32, 32, 3)
     windows = windows.reshape(len(windows), -1, 3)
     corr = windows.transpose(1, 2).reshape(-1, 4 * HALF * HALF) @ bank.masks
@@ -163,7 +156,7 @@ def _overlap(bank: _Templates, rest: torch.Tensor, rows, ys, xs):
 
 def _foreground(images: torch.Tensor) -> np.ndarray:
     """Pictures less their ground, (B, 3, 64, 64); noisy ones smoothed, for which there are blurred templates."""
-    ground = torch.tensor(GROUND)
+    ground = torch.tensor(GROUND, **PLAIN)
     shift = images.flatten(2).median(2).values - ground  # most of a picture is ground, by now perhaps a bit off
     away = (images - (ground + shift.clamp(-0.08, 0.08))[:, :, None, None]).numpy()
     curve = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6  # of standard deviation one on white noise
@@ -186,7 +179,7 @@ def _components(images: torch.Tensor):
     wide = np.where(labels > 0, labels, ndimage.maximum_filter(labels, (1, 5, 5)))  # two pixels more for soft edges
     boxes = ndimage.find_objects(labels)
     rows = [boxes[i - 1][0].start for i in keep]
-    parts = torch.zeros(len(keep), 3, 64 + 2 * PAD, 64 + 2 * PAD)
+    parts = torch.zeros(len(keep), 3, 64 + 2 * PAD, 64 + 2 * PAD, **PLAIN)
     for n, (i, row) in enumerate(zip(keep, rows)):
         parts[n, :, PAD:-PAD, PAD:-PAD] = torch.from_numpy(away[row] * (wide[row] == i))
     return parts, rows
@@ -194,9 +187,9 @@ def _components(images: torch.Tensor):
 
 def _shifts(ys, xs, reach: int, step: int):
     """Positions around each of the N centres: rows, ys, xs of length N * P, and P."""
-    moves = torch.arange(-reach, reach + 1, step)
+    moves = torch.arange(-reach, reach + 1, step, device="cpu")
     dy, dx = (m.reshape(-1) for m in torch.meshgrid(moves, moves, indexing="ij"))
-    rows = torch.arange(len(ys)).repeat_interleave(len(dy))
+    rows = torch.arange(len(ys), device="cpu").repeat_interleave(len(dy))
     return rows, (ys[:, None] + dy).reshape(-1), (xs[:, None] + dx).reshape(-1), len(dy)
 
 
@@ -205,7 +198,7 @@ def _fit(parts: torch.Tensor) -> list[Match]:
     bank = _templates()
     weight = (parts**2).sum(1)
     energy = weight.sum((1, 2))  # (N,)
-    axis = torch.arange(parts.shape[-1]) + 0.5
+    axis = torch.arange(parts.shape[-1], **PLAIN) + 0.5
     ys = ((weight.sum(2) * axis).sum(1) / energy).round().long()
     xs = ((weight.sum(1) * axis).sum(1) / energy).round().long()
     for reach, step in ((4, 2), (1, 1)):
@@ -213,7 +206,7 @@ def _fit(parts: torch.Tensor) -> list[Match]:
         overlap, _ = _overlap(bank, parts, rows, y, x)
         fit = overlap / (energy[rows].view(-1, 1, 1, 1) + bank.energy - overlap)
         value, index = fit.view(len(parts), -1).max(1)
-        place = torch.arange(len(parts)) * p + index // bank.energy.numel()
+        place = torch.arange(len(parts), device="cpu") * p + index // bank.energy.numel()
         best, ys, xs = index % bank.energy.numel(), y[place], x[place]
     return [bank.match(*found) for found in zip(value.tolist(), ys.tolist(), xs.tolist(), best.tolist())]
 
@@ -230,7 +223,7 @@ def _sureness(bank: _Templates, part: torch.Tensor, match: Match) -> float:
     there = part[:, y - reach : y + reach, x - reach : x + reach]
     windows = there.unfold(1, 2 * HALF, 1).unfold(2, 2 * HALF, 1).permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
     error = pictures.flatten(1).square().sum(1) - 2 * windows @ pictures.flatten(1).T  # |R - T|^2, but for |R|^2
-    canvas = torch.zeros(len(SHAPES), *there.shape)
+    canvas = torch.zeros(len(SHAPES), *there.shape, **PLAIN)
     for shape, shift in enumerate(error.argmin(0).tolist()):
         dy, dx = divmod(shift, 2 * NEAR + 1)
         canvas[shape, :, dy : dy + 2 * HALF, dx : dx + 2 * HALF] = pictures[shape]
@@ -248,7 +241,7 @@ def _paste(bank: _Templates, part: torch.Tensor, match: Match, sign: float):
 def _pursue(bank: _Templates, rest: torch.Tensor, ys, xs) -> Match:
     """The template at one of these places that is most like what stands there in rest (3, H, W)."""
     ys, xs = ys.clamp(HALF, rest.shape[1] - HALF), xs.clamp(HALF, rest.shape[2] - HALF)
-    overlap, windows = _overlap(bank, rest[None], torch.zeros(len(ys), dtype=torch.long), ys, xs)
+    overlap, windows = _overlap(bank, rest[None], torch.zeros_like(ys), ys, xs)
     there = ((windows**2).sum(2) @ bank.zones)[..., None, None]  # |R|^2 on the template and two pixels around it
     fit = overlap / (there + bank.energy - overlap)
     place, kind = divmod(int(fit.argmax()), bank.energy.numel())
@@ -257,7 +250,7 @@ def _pursue(bank: _Templates, rest: torch.Tensor, ys, xs) -> Match:
 
 def _again(bank: _Templates, rest: torch.Tensor, old: Match, reach: int) -> Match:
     """Match one object anew near its place, the others given, and take it off rest; `old` is on rest already."""
-    _, y, x, _ = _shifts(torch.tensor([old.y]), torch.tensor([old.x]), reach, 1)
+    _, y, x, _ = _shifts(*(torch.tensor([v], device="cpu") for v in (old.y, old.x)), reach, 1)
     new = _pursue(bank, rest, y, x)
     _paste(bank, rest, new, -1)
     return new
@@ -271,7 +264,8 @@ def _split(part: torch.Tensor):
         ys, xs = torch.nonzero((rest**2).sum(0) > 0.02, as_tuple=True)
         if len(ys) < 2 * SPECK:
             break
-        spans = [torch.arange(int(v.min()) + 5, max(int(v.max()) - 4, int(v.min()) + 6), 2) for v in (ys, xs)]
+        ends = [(int(v.min()), int(v.max())) for v in (ys, xs)]
+        spans = [torch.arange(low + 5, max(high - 4, low + 6), 2, device="cpu") for low, high in ends]
         match = _pursue(rough, rest, *torch.cartesian_prod(*spans).T)
         if match.fit < 0.4:
             break

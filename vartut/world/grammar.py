@@ -148,18 +148,19 @@ def parse(prompt: str) -> Description:
                 return '"," or "and"'  # what may follow
         return 'a relation, "," or "and"'
 
-    groups, relations, several = [], [], False
+    groups, relations, several, ended = [], [], False, False
     follows = clause()
     while rest and rest[0] == ",":
         rest.pop(0)
         follows, several = clause(), True
     if rest and rest[0] == "and":
         rest.pop(0)
-        follows, several = clause(), False
+        clause()
+        several, ended = False, True
     if several:
         fail('"and" before the last object')
     if rest:
-        fail(follows)
+        fail("the end" if ended else follows)
     if sum(g.count for g in groups) > 5:
         raise ValueError(f'the prompt "{prompt}" asks for more than five objects; a picture holds five')
     return Description(tuple(groups), tuple(relations))

@@ -39,7 +39,7 @@ def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
     Every verdict has
     - correct: whether the prompt holds by GenEval's rules (see the module's text);
     - grade, 0 to 1: over the best assignment of found to described objects, the share of the prompt's facts that hold
-      (each object's shape; its colour, texture and size where named; the relation; each number word), less .2 for
+      (each object's shape; its colour, texture and size where named; each relation; each number word), less .2 for
       every surplus or missing object.  It is 1 exactly if the prompt holds and nothing else is in the picture;
     - found: the objects, left to right;
     - reason: in words, why the prompt holds or fails.
@@ -49,6 +49,7 @@ def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
     """
     if isinstance(prompts, str):
         raise ValueError(f'prompts is a list with one prompt per picture; write ["{prompts}"]')
+    prompts = list(prompts)  # it may be a generator, which gives its prompts once
     for prompt in prompts:  # before the work
         parse(prompt)
     pictures = find(images)

@@ -4,10 +4,12 @@ import math
 
 import torch
 
+from ..inputs import whole
 from .grammar import COLORS, SIZES
 from .scenes import Scene
 
 GROUND = (0.93, 0.92, 0.90)
+PLAIN = {"device": "cpu", "dtype": torch.float32}  # whatever defaults the user has set
 
 # Signed distances in units of the object's radius, negative inside, y downwards (formulas after Inigo Quilez).
 
@@ -68,18 +70,17 @@ def render(scenes: list[Scene], size: int = 64) -> torch.Tensor:
     Each object covers a pixel by its signed distance to the pixel's centre (a one-pixel antialiased edge); objects of
     a scene never overlap, so they are added in any order.
     """
-    if not isinstance(size, int) or size < 8:
-        raise ValueError(f"a picture is at least 8 pixels wide; got size={size}")
+    size = whole(least=8, size=size)
     unit = 64 / size
-    axis = (torch.arange(size, dtype=torch.float32) + 0.5) * unit  # pixel centres in units of a 64-pixel picture
-    ground = torch.tensor(GROUND)
+    axis = (torch.arange(size, **PLAIN) + 0.5) * unit  # pixel centres in units of a 64-pixel picture
+    ground = torch.tensor(GROUND, **PLAIN)
     canvas = ground.view(1, 3, 1, 1).repeat(len(scenes), 1, size, size)
     kinds: dict[tuple[str, str], list] = {}
     for row, scene in enumerate(scenes):
         for o in scene.objects:
             kinds.setdefault((o.shape, o.texture), []).append((row, o.x, o.y, SIZES[o.size], *COLORS[o.color]))
     for (shape, texture), entries in kinds.items():
-        table = torch.tensor(entries)  # (N, 7): row, x, y, radius, red, green, blue
+        table = torch.tensor(entries, **PLAIN)  # (N, 7): row, x, y, radius, red, green, blue
         x = axis.view(1, 1, -1) - table[:, 1].view(-1, 1, 1)  # (N, 1, size)
         y = axis.view(1, -1, 1) - table[:, 2].view(-1, 1, 1)  # (N, size, 1)
         radius = table[:, 3].view(-1, 1, 1)
