@@ -22,27 +22,27 @@ from vartut.measure import evaluate
 from vartut.paths import data_folder
 
 BEAM = {"width": 3, "candidates": 5}
-ARMS = {  # name: (verifier, search); no search, one sample a prompt; n = 90 finished pictures is what the beam finishes
-    "half-trained": (None, None),
-    "sample": (None, None),
-    "beam clip": ("clip", functools.partial(vartut.beam_search, **BEAM)),
-    "beam clip-hard": ("clip-hard", functools.partial(vartut.beam_search, **BEAM)),
-    "random clip-hard": ("clip-hard", functools.partial(vartut.random_search, n=90)),
-    "beam oracle": ("oracle", functools.partial(vartut.beam_search, **BEAM)),
+ARMS = {  # name: (model, verifier, search); no search: one sample a prompt; the beam finishes n = 90 pictures, too
+    "half-trained": ("tiny", None, None),
+    "sample": ("tiny", None, None),
+    "beam clip": ("tiny", "clip", functools.partial(vartut.beam_search, **BEAM)),
+    "beam clip-hard": ("tiny", "clip-hard", functools.partial(vartut.beam_search, **BEAM)),
+    "random clip-hard": ("tiny", "clip-hard", functools.partial(vartut.random_search, n=90)),
+    "beam oracle": ("tiny", "oracle", functools.partial(vartut.beam_search, **BEAM)),
 }
 
 
 def measure(arm: str, n: int, seed: int, folder: Path | None = None) -> list[dict]:
     """The rows of one arm: a row per task and one for all, with where and when they were made."""
-    verifier_name, search = ARMS[arm]
-    sampler = hub.load("tiny", folder)
+    model, verifier_name, search = ARMS[arm]
+    sampler = hub.load(model, folder)
     if search is not None:
         verifier = vartut.load_verifier(verifier_name)
         search = functools.partial(_search, search, verifier)
     began = time.perf_counter()
     outcomes = evaluate.judged_success(sampler, n=n, seed=seed, search=search)
     minutes = (time.perf_counter() - began) / 60
-    made = {"model": weights.read_provenance("tiny", folder)["sha256"][:12], "seed": seed}
+    made = {"model": weights.read_provenance(model, folder)["sha256"][:12], "seed": seed}
     made |= stamp() | {"minutes": round(minutes, 1)}
     table = evaluate.success_table(outcomes)
     print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(table)}", flush=True)
@@ -62,5 +62,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     for name in ["half-trained"] if chosen.half else chosen.arms:
-        rows = measure(name, chosen.n or (100 if ARMS[name][1] is None else 25), chosen.seed, chosen.half)
+        rows = measure(name, chosen.n or (100 if ARMS[name][2] is None else 25), chosen.seed, chosen.half)
         replace_rows(data_folder() / "results" / "quality.csv", rows, key=lambda row: row["arm"])

@@ -112,9 +112,13 @@ def run(func, args, kwargs):
 def inside_meta() -> bool:
     """True inside `with torch.device("meta")`: its handler is among the callers."""
     frame = sys._getframe()
-    while frame is not None and not frame.f_code.co_filename.endswith("torch/utils/_device.py"):
+    while frame is not None:
+        if frame.f_code.co_filename.endswith("torch/utils/_device.py"):
+            handler = frame.f_locals.get("self")
+            if getattr(handler, "device", None) == torch.device("meta"):
+                return True
         frame = frame.f_back
-    return frame is not None
+    return False
 
 
 def behind(x):

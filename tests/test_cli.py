@@ -1,24 +1,32 @@
 """The command line: every command end to end with toy models, every error one line on stderr and exit code 2."""
 
+import errno
 import functools
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 from toy_models import randomise, toy_tokenizer, toy_transformer
 
 import vartut
 from vartut import cli
 from vartut.course import doctor
+from vartut.models.protocol import row_seed
 from vartut.paths import data_folder
-from vartut.training import recipes, verifiers
+from vartut.training import build, recipes, verifiers
 from vartut.verifiers import clip
 from vartut.weights import load_weights, read_provenance, save_weights
 
@@ -136,21 +144,27 @@ def test_unknown_names_and_arguments(words, said, refused, data):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["paint", PROMPT, "--n", "0"], "--n 0"),
-        (["paint", PROMPT, "--n", "-2"], "--n -2"),
-        (["evaluate", "--n", "0"], "n=0"),
-        (["evaluate", "--n", "-1", "--search", "greedy"], "n=-1"),
+        (["paint", PROMPT, "--n", "0"], "argument --n: it is a whole number of at least 1; got 0"),
+        (["paint", PROMPT, "--n", "-2"], "--n: it is a whole number of at least 1; got -2"),
+        (["paint", PROMPT, "--n", "2.0"], "--n: it is a whole number of at least 1; got '2.0'"),
+        (["paint", PROMPT, "--n", "9" * 5000], "--n: Exceeds the limit"),
+        (["paint", PROMPT, "--seed", "1e3"], "--seed: it is a whole number; got '1e3'"),
+        (["paint", PROMPT, "--search", "beam", "--width", "0"], "--width: it is a whole number of at least 1; got 0"),
+        (["demo", "--seed", "None"], "--seed: it is a whole number; got 'None'"),
+        (["evaluate", "--n", "0"], "--n: it is a whole number of at least 1; got 0"),
+        (["evaluate", "--n", "-1", "--search", "greedy"], "--n: it is a whole number of at least 1; got -1"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "beam", "--width", "0"], "width"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "beam", "--width", "-2"], "width"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "beam", "--candidates", "0"], "candidates"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "greedy", "--candidates", "-1"], "candidates"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "random", "--width", "0"], "at least 1"),
         (["evaluate", "--n", "1", "--tasks", "colors", "--search", "random", "--candidates", "-5"], "at least 1"),
-        (["evaluate", "--search", "random", "--width", "-1", "--candidates", "-5"], "--width -1: at least 1"),
-        (["evaluate", "--n", "1", "--search", "greedy", "--width", "-1"], "--width -1: at least 1"),
-        (["train", "tiny", "--steps", "0"], "--steps 0"),
-        (["train", "tiny", "--steps", "-5"], "--steps -5"),
-        (["train", "clip", "--batch", "0"], "--batch 0"),
+        (["evaluate", "--search", "random", "--width", "-1", "--candidates", "-5"], "--width: it is"),
+        (["evaluate", "--n", "1", "--search", "greedy", "--width", "-1"], "--width: it is a whole number"),
+        (["train", "tiny", "--steps", "0"], "--steps: it is a whole number of at least 1; got 0"),
+        (["train", "tiny", "--steps", "-5"], "--steps: it is a whole number of at least 1; got -5"),
+        (["train", "clip", "--batch", "0"], "--batch: it is a whole number of at least 1; got 0"),
+        (["train", "clip", "--seed", "-1"], "--seed: it is a whole number of at least 0; got -1"),
     ],
 )
 def test_numbers_that_make_no_sense(words, said, refused, data):
@@ -181,11 +195,32 @@ def test_no_permission_says_to_choose_another_place(refused, data, monkeypatch):
 
 
 def test_a_checkpoint_that_cannot_be_written(vartut_says, data):
-    Path("here/tokenizer.checkpoint.partial").mkdir(parents=True)
+    Path("here/tokenizer.log.jsonl").mkdir(parents=True)
     words = ["train", "tokenizer", "--steps", "1", "--batch", "1", "--folder", "here"]
     code, _, error = vartut_says(*words)
-    wanted = "vartut: here/tokenizer.checkpoint.partial cannot be written: choose another place for it\n"
+    wanted = "vartut: here/tokenizer.log.jsonl cannot be written: choose another place for it\n"
     assert (code, error) == (2, wanted)
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (["paint", PROMPT, "--n", "1", "--out", "x/row.png"], "x/row.png"),
+        (["demo", "--out", "x"], "x/ledger.txt"),
+        (["train", "tokenizer", "--steps", "1", "--batch", "1", "--folder", "x"], "x/tokenizer.log.jsonl"),
+    ],
+)
+def test_a_full_disk_is_said_in_a_line_and_leaves_no_part(words, file, vartut_says, data, quick, monkeypatch):
+    write = Path.write_bytes
+
+    def no_room(path, content):
+        write(path, content[:20])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    code, _, error = vartut_says(*words)
+    assert (code, error) == (2, f"vartut: {file}: the disk is full: make room, and run it again\n")
+    assert [p.name for p in Path("x").iterdir() if p.suffix != ".lock"] == []
 
 
 def test_a_picture_is_not_written_over_a_folder(refused, data):
@@ -273,6 +308,42 @@ def test_paint_is_a_function_of_the_seed_and_nests(vartut_says, data):
     assert a != d
     with Image.open("a.png") as two:
         assert two.crop((0, 0, 256, 256)).tobytes() == c, "one picture is the first of two"
+
+
+def test_paint_with_a_search(vartut_says, data):
+    """The picture of the search itself, its summary and the judge's word; several are searched one by one."""
+    words = ["--search", "beam", "--verifier", "clip", "--width", "2", "--candidates", "3"]
+    code, out, error = vartut_says("paint", PROMPT, *words, "--seed", "5", "--out", "one.png")
+    assert (code, error) == (0, "")
+    path, verdict, summary = out.splitlines()
+    assert path == "one.png:"
+    seed = row_seed(5, 0)
+    found = vartut.beam_search(vartut.load(), PROMPT, vartut.load_verifier("clip"), width=2, candidates=3, seed=seed)
+    assert summary == f"  1. {found}"
+    assert verdict == f"  1. {vartut.judge(found.image[None], [PROMPT])[0].reason}"
+    picture = np.asarray(Image.open("one.png"))[::4, ::4]
+    assert np.array_equal(picture, (found.image * 255).round().byte().permute(1, 2, 0).numpy())
+    assert vartut_says("paint", PROMPT, *words, "--seed", "5", "--n", "2", "--out", "two.png")[0] == 0
+    with Image.open("two.png") as two, Image.open("one.png") as one:
+        assert two.size == (4 * (2 * 66 - 2), 256)
+        assert two.crop((0, 0, 256, 256)).tobytes() == one.tobytes()
+
+
+@pytest.mark.parametrize("search", ["random", "greedy", "beam"])
+def test_paint_searches_as_evaluate_does(search, vartut_says, data, monkeypatch):
+    seen = []
+
+    def spy(sampler, prompt, verifier, seed, **numbers):
+        seen.append((search, verifier.name, seed, numbers))
+        return types.SimpleNamespace(image=torch.full((3, 64, 64), 0.9))
+
+    monkeypatch.setattr(f"vartut.search.{search}_search", spy)
+    words = ["--search", search, "--verifier", "oracle", "--width", "2", "--candidates", "3"]
+    assert vartut_says("paint", PROMPT, *words, "--seed", "4")[0] == 0
+    assert vartut_says("evaluate", "--n", "1", "--tasks", "colors", *words)[0] == 0
+    (painted, judged), numbers = seen, {"random": {"n": 6}, "greedy": {"candidates": 3}}
+    assert painted == (search, "oracle", row_seed(4, 0), numbers.get(search, {"width": 2, "candidates": 3}))
+    assert judged[:2] + judged[3:] == painted[:2] + painted[3:]
 
 
 @pytest.mark.parametrize("search", [None, "random", "greedy", "beam"])
@@ -391,7 +462,7 @@ def quick(monkeypatch):
     """Evaluations that take no time, and a checkpoint after every step."""
     for recipe in (recipes.TokenizerRecipe, recipes.TransformerRecipe, verifiers.ClipRecipe):
         monkeypatch.setattr(recipe, "evaluate", lambda self: {"loss": 1.5})
-    monkeypatch.setattr(cli, "run", functools.partial(cli.run, save_minutes=0))
+    monkeypatch.setattr(build, "train", functools.partial(build.train, save_minutes=0))
 
 
 def train(name, *words, steps=3):
@@ -406,7 +477,7 @@ def test_train_writes_weights_log_and_provenance(vartut_says, data, quick):
     assert out.splitlines()[-1] == f"weights: {Path('runs/tokenizer/tokenizer.safetensors')}"
     folder = Path("runs/tokenizer")
     names = {"tokenizer.checkpoint.safetensors", "tokenizer.log.jsonl", "tokenizer.safetensors", "tokenizer.json"}
-    assert {path.name for path in folder.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == names | {"tokenizer.lock"}
     origin = read_provenance("tokenizer", folder)
     assert (origin["steps"], origin["batch"], origin["seeds"], origin["warm_start"]) == (3, 2, [0], None)
     assert origin["metrics"] == {"loss": 1.5}
@@ -455,6 +526,104 @@ def test_a_run_with_other_numbers_does_not_resume(refused, vartut_says, data, qu
     assert vartut_says(*train("tokenizer"))[0] == 0
     line = refused(*train("tokenizer", steps=5))
     assert "is of another run (steps 3, not 5): remove it, or give this run a folder of its own with --folder" in line
+    line = refused("train", "tokenizer", "--steps", "3", "--batch", "3")
+    assert "is of another run (batch 2, not 3): remove it" in line
+
+
+def test_a_run_from_other_weights_does_not_resume(refused, vartut_says, data, quick):
+    """The provenance would name the wrong weights, and those that were asked for would never be read."""
+    assert vartut_says(*train("clip-hard"))[0] == 0
+    assert vartut_says(*train("clip", "--folder", "again", "--ship", steps=1))[0] == 0
+    line = refused(*train("clip-hard"))
+    now = read_provenance("clip")["sha256"]
+    assert re.search(rf"is of another run \(start [0-9a-f]{{64}}, not {now}\): remove it", line)
+
+
+def test_weights_to_start_from_that_do_not_fit_are_refused(refused, data, quick):
+    settings, _ = load_weights("tiny")
+    settings["tokenizer_sha256"] = read_provenance("tokenizer")["sha256"]
+    save_weights(torch.nn.Linear(1, 1), "tiny", settings, read_provenance("tiny"), data / "weights")
+    assert 'the weights "tiny" are of another version of its model' in refused(*train("tiny", "--from-weights"))
+
+
+def test_folders_under_the_home(vartut_says, data, quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert vartut_says(*train("tokenizer", "--folder=~/run", steps=1))[0] == 0
+    assert vartut_says(*train("tokenizer", "--folder=~/more", "--from-weights=~/run", steps=1))[0] == 0
+    assert len(read_provenance("tokenizer", "~/more")["runs"]) == 2
+    assert vartut_says("paint", PROMPT, "--n", "1", "--out=~/x.png")[0] == 0
+    assert vartut_says("demo", "--out=~/demo")[0] == 0
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"run", "more", "x.png", "demo"}
+    assert list(Path().iterdir()) == []
+    code, _, error = vartut_says("paint", PROMPT, "--out=~nobody-here/x.png")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "--out: ~nobody-here/x.png: there is no such home folder, give the path in full" in error
+
+
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, however the tests were started
+from vartut.cli import main
+from vartut.training.recipes import TokenizerRecipe
+TokenizerRecipe.evaluate = lambda self: {}
+sys.exit(main())
+"""
+
+
+def trainer(*words):
+    """The command `vartut train` in a process of its own, on the toy of a tokenizer."""
+    command = [sys.executable, "-c", COMMAND, *train("tokenizer", "--from-weights", *words, steps=60)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path, process):
+    """Wait until a process has written a file."""
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, f"no {path} after two minutes"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_training_after_its_step_and_nothing_is_lost(number, vartut_says, data, quick):
+    """Twice, as from a terminal and `timeout`: the second must not spoil the saving."""
+    process, log = trainer("--folder", "run"), Path("run/tokenizer.log.jsonl")
+    wait_for(log, process)
+    process.send_signal(number)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    said = re.search(
+        r"^vartut: stopped after (\d+) of 60 steps, saved in run/tokenizer\.checkpoint\.safetensors: "
+        r"the same command goes on from there\n$",
+        error,
+        re.MULTILINE,
+    )
+    assert said, error
+    with safe_open("run/tokenizer.checkpoint.safetensors", "pt") as file:
+        assert file.metadata()["step"] == said.group(1)
+    assert 1 <= int(said.group(1)) < 60
+    assert {path.name for path in Path("run").iterdir()} == {
+        f"tokenizer.{kind}" for kind in ("checkpoint.safetensors", "log.jsonl", "lock")
+    }
+    for folder in ("run", "whole"):
+        assert vartut_says(*train("tokenizer", "--from-weights", "--folder", folder, steps=60))[0] == 0
+    one, other = (load_file(f"{folder}/tokenizer.safetensors") for folder in ("run", "whole"))
+    assert all(torch.equal(one[key], other[key]) for key in other), "the same weights as without the stop"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [0, 50, 59], "no step twice"
+    assert log.read_text() == Path("whole/tokenizer.log.jsonl").read_text()
+
+
+def test_a_second_training_in_a_folder_is_refused_while_the_first_runs(refused, data):
+    process = trainer("--folder", "run")
+    wait_for(Path("run/tokenizer.log.jsonl"), process)
+    line = refused(*train("tokenizer", "--from-weights", "--folder", "run", steps=60))
+    assert "tokenizer is being trained in run already: wait for that run, or give this one a folder of its own" in line
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, "the first was not disturbed"
 
 
 def test_a_warm_start_goes_on_from_weights_and_lists_every_run(vartut_says, data, quick, monkeypatch):

@@ -1,24 +1,25 @@
 """Names to weights: what is saved comes back, what is damaged or does not fit is refused in a line with a remedy."""
 
 import builtins
+import errno
 import hashlib
 import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from toy_models import randomise, toy_tokenizer
+from toy_models import randomise, toy_tokenizer, toy_transformer
 
 import vartut
 from vartut import hub, names, provenance, weights
 from vartut.device import device, training_dtype
 from vartut.models.tokenizer import Tokenizer
-from vartut.models.transformer import NextScaleTransformer
 from vartut.paths import data_folder
 
 CPU = torch.device("cpu")
@@ -31,7 +32,7 @@ def write_toys(folder):
     """Weights "tokenizer" and "tiny" of toy size in a folder, by `save_weights`; returns the two models."""
     tokenizer = toy_tokenizer()
     weights.save_weights(tokenizer, "tokenizer", SETTINGS, {}, folder)
-    transformer = randomise(NextScaleTransformer(tokenizer, **SHAPE), 0.3)
+    transformer = randomise(toy_transformer(tokenizer, **SHAPE), 0.3)
     digest = weights.read_provenance("tokenizer", folder)["sha256"]
     settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": PAINTING}
     weights.save_weights(transformer, "tiny", settings, {}, folder)
@@ -94,7 +95,7 @@ def test_known_names_pass():
 
 
 def test_round_trip_in_half_precision(written):
-    tokenizer, transformer = toy_tokenizer(), randomise(NextScaleTransformer(toy_tokenizer(), **SHAPE), 0.3)
+    tokenizer, transformer = toy_tokenizer(), randomise(toy_transformer(toy_tokenizer(), **SHAPE), 0.3)
     sampler = vartut.load("tiny", written, CPU)
     for saved, loaded in ((tokenizer, sampler.tokenizer), (transformer, sampler.transformer)):
         wanted, found = saved.state_dict(), loaded.state_dict()
@@ -167,7 +168,7 @@ def test_the_checksum_is_that_of_the_file(written):
     data = (written / "tiny.safetensors").read_bytes()
     assert origin["sha256"] == weights.sha256(written / "tiny.safetensors") == hashlib.sha256(data).hexdigest()
     assert origin["name"] == "tiny"
-    assert origin["parameters"] == sum(p.numel() for p in NextScaleTransformer(toy_tokenizer(), **SHAPE).parameters())
+    assert origin["parameters"] == sum(p.numel() for p in toy_transformer(toy_tokenizer(), **SHAPE).parameters())
 
 
 def test_no_unfinished_file_is_left_behind(written):
@@ -180,9 +181,42 @@ def test_a_place_that_cannot_be_written_is_an_error_of_the_system_that_names_it(
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         weights.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path / "file" / "weights")
-    (tmp_path / "line.partial").mkdir()  # root may write everywhere, but not into a folder as if it were a file
-    with pytest.raises(OSError, match=re.escape("line.partial")):
+    (tmp_path / "line.safetensors").mkdir()  # root may write everywhere, but not into a folder as if it were a file
+    with pytest.raises(OSError, match=re.escape("line.safetensors")):
         weights.save_weights(torch.nn.Linear(1, 1), "line", {}, {}, tmp_path)
+
+
+@pytest.mark.parametrize("full", [".safetensors", ".json"])
+def test_a_full_disk_leaves_the_weights_that_were_there(full, folder, monkeypatch):
+    """The old weights and their provenance stay together, whichever file has no room."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write, left = Path.write_bytes, [1 if full == ".json" else 0]
+
+    def no_room(path, content):
+        left[0] -= 1
+        if left[0] < 0:
+            write(path, content[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    said = f"the disk is full: make room, and run it again: '{folder}/tiny{full}'"
+    with pytest.raises(OSError, match=re.escape(said)):
+        weights.save_weights(torch.nn.Linear(1, 1), "tiny", {}, {}, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_weights_are_written_and_read_in_a_folder_under_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_toys("~/mine")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
+    for where in ("~/mine", Path("~/mine")):
+        assert vartut.load("tiny", where, CPU).num_steps == 6
+        assert vartut.load_tokenizer("tokenizer", where, CPU).scales == vartut.load("tiny", where, CPU).tokenizer.scales
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / "mine" / "clip.safetensors"))):
+        vartut.load_verifier("clip", "~/mine")
+    with pytest.raises(ValueError, match="~nobody-here/mine: there is no such home folder, give the path in full"):
+        vartut.load("tiny", "~nobody-here/mine")
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------

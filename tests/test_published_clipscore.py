@@ -1,12 +1,14 @@
 """CLIPScore with open_clip's models against open_clip's own preprocessing, and its errors."""
 
+from functools import partial
+
 import pytest
 import torch
 from PIL import Image
 
 from vartut.published import clipscore
-from vartut.published.clipscore import PublishedClipScore, clip_source, load_clip_score
-from vartut.verifiers.clip import open_clip
+from vartut.published.clipscore import clip_source, load_clip_score, prepared
+from vartut.verifiers.clip import ClipScore, open_clip
 
 PROMPTS = ["a red fox in the snow", "two green cups on a wooden table"]
 VISION = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 32}
@@ -19,7 +21,8 @@ def verifier():
     torch.manual_seed(0)
     tokenize = package.get_tokenizer("ViT-L-14")
     model = package.CLIP(32, VISION, TEXT)
-    return PublishedClipScore("tiny", model, tokenize, package.OPENAI_DATASET_MEAN, package.OPENAI_DATASET_STD)
+    pixels = {"size": 32, "mean": package.OPENAI_DATASET_MEAN, "std": package.OPENAI_DATASET_STD}
+    return ClipScore("tiny", model, tokenize, partial(prepared, **pixels))
 
 
 def pictures():

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
@@ -169,10 +171,161 @@ def test_a_missing_file_offline_says_in_one_line_what_to_fetch_and_where_to_put_
     assert "\n" not in message
 
 
-def test_a_damaged_lock_file_says_what_to_do(hub):
-    hub["lock"].write_text("{")
-    with pytest.raises(ValueError, match="delete it, and the next download writes it anew"):
+@pytest.mark.parametrize(
+    "damage", ["{", "", "[]", "null", "7", '{"a": []}', '{"a": {"files": {"b": 1}}}', "{} {}", "\xff"]
+)
+def test_a_damaged_lock_file_says_what_to_do(damage, hub):
+    hub["lock"].write_bytes(damage.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"lock\.json is damaged: delete it, and the next download writes it anew"):
         files.fetch(REPO, "var_d16.pth", **hub)
+
+
+FETCH = """
+import os, sys
+from vartut.published import files
+cache, lock, commit = sys.argv[1:]
+children = []
+for i in range(8):
+    if not (child := os.fork()):
+        for name in range(i, 120, 8):
+            files.fetch("FoundationVision/var", f"{name}.pth", cache=cache, lock=lock, revision=commit, sha256={})
+        os._exit(0)
+    children.append(child)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to start eight processes in a moment")
+def test_eight_processes_enter_all_their_files_in_one_lock_file(hub):
+    snapshot = hub["cache"] / "models--FoundationVision--var" / "snapshots" / COMMIT
+    for name in range(120):
+        (snapshot / f"{name}.pth").symlink_to((snapshot / "var_d16.pth").readlink())
+    command = [sys.executable, "-c", FETCH, hub["cache"], hub["lock"], COMMIT]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "cannot" not in run.stderr
+    locked = json.loads(hub["lock"].read_text())[REPO]
+    assert locked["revision"] == COMMIT
+    assert locked["files"].keys() == {f"{name}.pth" for name in range(120)}
+    assert {path.name for path in hub["lock"].parent.iterdir()} == {"hub", "lock.json", "lock.json.lock"}
+
+
+# ---- caches of other kinds -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_links(hub):
+    """The cache as on Windows: the file itself is in the snapshot, and no name says its checksum."""
+    snapshot = hub["cache"] / "models--FoundationVision--var" / "snapshots" / COMMIT
+    blob = (snapshot / "var_d16.pth").resolve()
+    (snapshot / "var_d16.pth").unlink()
+    blob.rename(snapshot / "var_d16.pth")
+    return hub | {"digest": blob.name, "file": snapshot / "var_d16.pth"}
+
+
+def fetched(places):
+    """The path of the file with the places of `without_links`."""
+    return files.fetch(REPO, "var_d16.pth", **{key: places[key] for key in ("cache", "folder", "lock", "sha256")})
+
+
+def test_without_links_and_offline_a_file_is_not_locked(without_links, capsys):
+    """It may be cut short: to lock its checksum would refuse the whole file for ever."""
+    whole = without_links["file"].read_bytes()
+    without_links["file"].write_bytes(whole[:-4])
+    assert fetched(without_links) == without_links["file"]
+    assert not without_links["lock"].exists()
+    assert capsys.readouterr().err.count("cannot be verified offline, and is taken as it is") == 1
+    without_links["file"].write_bytes(whole)
+    assert fetched(without_links).read_bytes() == whole
+
+
+@pytest.mark.parametrize("git", [False, True], ids=["large", "small"])
+def test_without_links_the_hub_is_asked_and_a_file_cut_short_refused(git, without_links, monkeypatch):
+    asked, whole = [], without_links["file"].read_bytes()
+    etag = files.git_hash(without_links["file"]) if git else without_links["digest"]
+
+    def answer(url):
+        asked.append(url)
+        return types.SimpleNamespace(etag=etag)
+
+    monkeypatch.setattr(files, "get_hf_file_metadata", answer)
+    without_links["file"].write_bytes(whole[:-4])
+    with pytest.raises(ValueError, match=r"is not the var_d16\.pth that was expected .*delete it and fetch it again"):
+        fetched(without_links)
+    assert not without_links["lock"].exists()
+    without_links["file"].write_bytes(whole)
+    for _ in range(2):
+        assert fetched(without_links) == without_links["file"]
+    assert asked == [f"https://huggingface.co/{REPO}/resolve/{COMMIT}/var_d16.pth"] * 2, "locked, it asks no more"
+    assert (
+        json.loads(without_links["lock"].read_text())[REPO]["files"]["var_d16.pth"]["sha256"] == without_links["digest"]
+    )
+
+
+def test_a_store_that_the_cache_links_on_to_has_names_of_another_kind(hub):
+    """huggingface_hub 2 files what several repositories share once more, under a hash that is no SHA-256."""
+    blob = next((hub["cache"] / "models--FoundationVision--var" / "blobs").iterdir())
+    store = hub["cache"] / "blobs" / "ab" / ("ab" * 32)
+    store.parent.mkdir(parents=True)
+    blob.rename(store)
+    blob.symlink_to(store)
+    assert files.fetch(REPO, "var_d16.pth", **hub).read_bytes() == store.read_bytes()
+    store.write_bytes(b"cut")
+    with pytest.raises(ValueError, match="that was expected"):
+        files.fetch(REPO, "var_d16.pth", **hub)
+
+
+# ---- a home that cannot be written ---------------------------------------------------------------------------------
+
+
+def test_a_lock_file_that_cannot_be_written_is_gone_without_after_one_line(hub, tmp_path, capsys):
+    (tmp_path / "file").write_text("")  # root may write everywhere, but not into a file as if it were a folder
+    hub["lock"] = tmp_path / "file" / "lock.json"
+    for _ in range(2):
+        assert files.fetch(REPO, "var_d16.pth", **hub).read_bytes() == b"not really weights"
+    error = capsys.readouterr().err
+    assert error.startswith(f"vartut: {hub['lock']} cannot be written (")
+    assert error.count("\n") == 1
+    next((hub["cache"] / "models--FoundationVision--var" / "blobs").iterdir()).write_bytes(b"cut")
+    with pytest.raises(ValueError, match="that was expected"):  # the checksum is demanded all the same
+        files.fetch(REPO, "var_d16.pth", **hub)
+
+
+def test_a_lock_file_that_cannot_be_read_is_gone_without_after_one_line(hub, capsys):
+    hub["lock"].mkdir()
+    assert files.fetch(REPO, "var_d16.pth", **hub).read_bytes() == b"not really weights"
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"{hub['lock']} cannot be read (Is a directory)" in first
+    assert f"{hub['lock']} cannot be written (Is a directory)" in second
+
+
+NOBODY = """
+import os, sys
+from vartut.published import files
+os.setgid(65534), os.setuid(65534)
+print(files.fetch("FoundationVision/var", "var_d16.pth", cache=sys.argv[1], revision=sys.argv[2], sha256={}))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("home", ["closed", "read-only", "unknown"])
+def test_weights_that_are_there_load_under_a_home_that_is_not_mine(home, hub, tmp_path):
+    """As in a container: HOME is another's, closed or read-only, or nobody knows it."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    (tmp_path / "home").mkdir(mode=0o700 if home == "closed" else 0o755)
+    environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_CACHE_HOME")}
+    code = NOBODY
+    if home == "unknown":
+        code = NOBODY.replace("65534", "54321")  # of no user
+    else:
+        environment["HOME"] = str(tmp_path / "home")
+    command = [sys.executable, "-c", code, hub["cache"], COMMIT]
+    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout.strip().endswith(f"{COMMIT}/var_d16.pth"), run.stderr
+    assert "published.lock.json cannot be " in run.stderr
+    assert "Traceback" not in run.stderr
+    assert list(tmp_path.glob("~*")) == []
 
 
 def test_an_unknown_model_names_the_nearest():

@@ -3,6 +3,7 @@
 import copy
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,13 @@ from toy_models import toy_sampler
 import vartut
 from vartut.published import aesthetic, clipscore, files, imagereward, llava
 from vartut.published.aesthetic import Aesthetic, load_aesthetic
-from vartut.published.clipscore import PublishedClipScore, prepared
+from vartut.published.clipscore import prepared
 from vartut.published.ensemble import RankEnsemble, rank
 from vartut.published.imagereward import PIXELS, Head, ImageReward, RewardModel, load_image_reward
 from vartut.published.llava import VQAScore, load_llava
 from vartut.published.loading import load_into
 from vartut.torchvision_repair import repair
-from vartut.verifiers.clip import open_clip
+from vartut.verifiers.clip import ClipScore, open_clip
 
 PARITY = Path(__file__).parent / "parity"
 NAMES = json.loads(gzip.decompress((PARITY / "imagereward.json.gz").read_bytes()))
@@ -145,9 +146,8 @@ def tiny_clip(name="ViT-L-14:openai"):
     torch.manual_seed(0)
     vision = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 32}
     text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 1, "layers": 2}
-    return PublishedClipScore(
-        name, package.CLIP(32, vision, text), package.get_tokenizer("ViT-L-14"), PIXELS["mean"], PIXELS["std"]
-    )
+    prepare = partial(prepared, size=32, **PIXELS)
+    return ClipScore(name, package.CLIP(32, vision, text), package.get_tokenizer("ViT-L-14"), prepare)
 
 
 def test_the_aesthetic_score_is_one_linear_map_of_unit_features():

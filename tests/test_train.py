@@ -1,10 +1,16 @@
 """The training loop: exact resume after a kill, its schedule, its checkpoints."""
 
+import concurrent.futures
+import errno
 import itertools
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from toy_models import toy_tokenizer, toy_transformer
 
@@ -40,7 +46,7 @@ def killed_at(recipe, step):
     return recipe
 
 
-CHECKPOINT, PARTIAL = "tokenizer-bits.checkpoint.safetensors", "tokenizer-bits.checkpoint.partial"
+CHECKPOINT, LOG = "tokenizer-bits.checkpoint.safetensors", "tokenizer-bits.log.jsonl"
 
 
 def quietly(_):
@@ -74,7 +80,7 @@ def test_a_half_written_checkpoint_leaves_the_old_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(killed_at(recipe_of("bits"), 4), 8, tmp_path, save_minutes=0, log=quietly)
     saved = (tmp_path / CHECKPOINT).read_bytes()
-    (tmp_path / PARTIAL).write_bytes(saved[: len(saved) // 2])  # killed while it wrote the next one
+    (tmp_path / ".0123.partial").write_bytes(saved[: len(saved) // 2])  # killed while it wrote the next one
     seen, recipe = [], recipe_of("bits")
     loss = recipe.loss
     recipe.loss = lambda step: seen.append(step) or loss(step)
@@ -97,12 +103,130 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"batch": 5}, "batch 4, not 5"),
+        ({"lr": 1e-3}, r"learning rate \[\[0\.0015\]\], not \[\[0\.001\]\]"),
+        ({"batch": 5, "lr": 1e-3}, "batch 4, not 5, learning rate"),
+        ({"about": {"start": "abc"}}, "start xyz, not abc"),
+        ({"about": {"start": "xyz", "width": 8}}, "width unknown, not 8"),
+    ],
+)
+def test_another_batch_rate_or_start_does_not_resume(change, what, tmp_path):
+    train(recipe_of("bits"), 2, tmp_path, log=quietly, about={"start": "xyz"})
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    about = {"start": "xyz"} | change.pop("about", {})
+    recipe = TokenizerRecipe(toy_tokenizer(True).train(), CPU, **{"batch": 4} | change)
+    with pytest.raises(ValueError, match=rf"of another run \({what}.*--folder") as caught:
+        train(recipe, 2, tmp_path, log=quietly, about=about)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_the_log_has_no_step_twice_after_a_kill(tmp_path, monkeypatch):
+    """Killed after a step was logged and before the next checkpoint; the last line is cut short."""
+    train(recipe_of("bits"), 102, tmp_path / "whole", log=quietly)
+    ticks = iter([0.0] * 4 + [1000.0] + [1000.1] * 1000)  # so one checkpoint is saved after few steps, and no other
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    with pytest.raises(KeyboardInterrupt):
+        train(killed_at(recipe_of("bits"), 60), 102, tmp_path / "killed", log=quietly)
+    monkeypatch.undo()
+    log = tmp_path / "killed" / LOG
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [0, 50], "one more than is saved"
+    with safe_open(tmp_path / "killed" / CHECKPOINT, "pt") as file:
+        assert 0 < int(file.metadata()["step"]) < 50
+    with log.open("a") as file:
+        file.write('{"step": 1')
+    train(recipe_of("bits"), 102, tmp_path / "killed", log=quietly)
+    assert log.read_text() == (tmp_path / "whole" / LOG).read_text()
+
+
+def test_a_run_that_starts_anew_has_a_log_of_its_own(tmp_path):
+    train(recipe_of("bits"), 3, tmp_path, log=quietly)
+    (tmp_path / CHECKPOINT).unlink()
+    train(recipe_of("bits"), 2, tmp_path, log=quietly)
+    assert [json.loads(line)["step"] for line in (tmp_path / LOG).read_text().splitlines()] == [0, 1]
+
+
+def test_signals_do_what_they_did_once_a_run_is_over(tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    train(recipe_of("bits"), 1, tmp_path, log=quietly)
+    with pytest.raises(KeyboardInterrupt):
+        train(killed_at(recipe_of("bits"), 0), 1, tmp_path / "killed", log=quietly)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_stop_is_an_interrupt_that_says_what_is_saved(tmp_path):
+    """As the stop button of a notebook: a signal to this process itself, in the middle of a step."""
+    recipe, seen = recipe_of("bits"), []
+    loss = recipe.loss
+
+    def stopped(step):
+        seen.append(step)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(step)
+
+    recipe.loss = stopped
+    with pytest.raises(KeyboardInterrupt, match="stopped after 3 of 9 steps, saved in ") as caught:
+        train(recipe, 9, tmp_path, log=quietly)
+    assert caught.value.signal == signal.SIGTERM
+    assert seen == [0, 1, 2], "the step under way is finished"
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        assert file.metadata()["step"] == "3"
+
+
+def test_a_run_may_be_in_a_thread(tmp_path):
+    """Where no signals arrive, and Python refuses to ask for them."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(train, recipe_of("bits"), 1, tmp_path, log=quietly).result()
+    assert (tmp_path / CHECKPOINT).exists()
+
+
+def test_two_runs_in_one_folder_need_two_recipes(tmp_path):
+    recipe = recipe_of("bits")
+    loss = recipe.loss
+
+    def second(step):
+        if step == 1:
+            with pytest.raises(ValueError, match=r"^tokenizer-bits is being trained in .* already: wait .*--folder$"):
+                train(recipe_of("bits"), 3, tmp_path, log=quietly)
+            train(recipe_of("codebook"), 1, tmp_path, log=quietly)
+        return loss(step)
+
+    recipe.loss = second
+    train(recipe, 3, tmp_path, log=quietly)
+    train(recipe_of("bits"), 3, tmp_path, log=quietly)  # and free again
+
+
+@pytest.mark.parametrize("full", ["log.jsonl", "checkpoint.safetensors"])
+def test_a_full_disk_names_the_file_and_leaves_the_old_checkpoint(full, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train(killed_at(recipe_of("bits"), 4), 8, tmp_path, save_minutes=0, log=quietly)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write = Path.write_bytes
+
+    def no_room(path, content):
+        write(path, content[:10])
+        if (b'{"step"' in content[:10]) == (full == "log.jsonl"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    with pytest.raises(OSError, match=rf"the disk is full: make room, and run it again: '.*/tokenizer-bits\.{full}'"):
+        train(recipe_of("bits"), 8, tmp_path, log=quietly)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after.keys() == before.keys()
+    assert after[CHECKPOINT] == before[CHECKPOINT]
+
+
 def test_runs_of_several_recipes_share_a_folder(tmp_path):
     for kind in ("codebook", "bits", "transformer"):
         train(recipe_of(kind), 2, tmp_path, log=quietly)
     names = ("tokenizer", "tokenizer-bits", "transformer")
     assert {p.name for p in tmp_path.iterdir()} == {
-        f"{name}.{kind}" for name in names for kind in ("checkpoint.safetensors", "log.jsonl")
+        f"{name}.{kind}" for name in names for kind in ("checkpoint.safetensors", "log.jsonl", "lock")
     }
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import torch
 
-from . import hub, provenance, search, weights, world
+from . import hub, search, world
 from .course import demo as demonstration
 from .course.doctor import report
+from .inputs import whole
 from .measure import evaluate as evaluation
 from .models.protocol import row_seed
-from .names import check_name
-from .training.build import RECIPES, STARTS, build_recipe
-from .training.loop import train as run
+from .paths import expanded
+from .training.build import RECIPES, train_by_name
+from .training.loop import Stopped
 
 PROMPT = "a red circle left of a blue square"
 
@@ -40,7 +41,11 @@ def main(argv: list[str] | None = None) -> int:
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         print(f"vartut: {error.filename} cannot be written: choose another place for it", file=sys.stderr)
     except (ValueError, OSError) as error:
-        print(f"vartut: {' '.join(str(error).split())}", file=sys.stderr)
+        told = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else str(error)
+        print(f"vartut: {' '.join(told.split())}", file=sys.stderr)
+    except Stopped as stop:
+        print(f"vartut: {stop}: the same command goes on from there", file=sys.stderr)
+        return 128 + stop.signal
     except KeyboardInterrupt:
         print("vartut: interrupted", file=sys.stderr)
         return 130
@@ -59,23 +64,26 @@ def parser() -> Parser:
 
     sub = command(demo, "demo", "paint a prompt with and without search, draw the search tree")
     sub.add_argument("--prompt", default=PROMPT)
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--out", type=Path, default=Path("demo"), help="folder for pictures, tree and ledger")
+    sub.add_argument("--seed", type=number(), default=0)
+    sub.add_argument("--out", type=place, default=Path("demo"), help="folder for pictures, tree and ledger")
 
-    sub = command(paint, "paint", "paint a prompt without search")
+    sub = command(paint, "paint", "paint a prompt, without or with search")
     sub.add_argument("prompt", help=f'for example "{PROMPT}"')
-    sub.add_argument("--n", type=int, default=4, help="pictures, side by side")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--out", type=Path, default=Path("painted.png"))
+    sub.add_argument(
+        "--n", type=number(1), help="pictures, side by side, each by a search of its own; default 4, with --search 1"
+    )
+    sub.add_argument("--seed", type=number(), default=0)
+    sub.add_argument("--out", type=place, default=Path("painted.png"))
+    search_arguments(sub, "default: plain samples")
 
     command(lab, "lab", "open the notebooks in JupyterLab")
 
     sub = command(train, "train", "train a model of the course; the same command resumes a run that was stopped")
     sub.add_argument("recipe", help=", ".join(RECIPES))
-    sub.add_argument("--steps", type=int)
-    sub.add_argument("--batch", type=int)
-    sub.add_argument("--seed", type=int, help="default: the number of runs before this one")
-    sub.add_argument("--folder", type=Path, help="checkpoint, log and weights; default runs/<recipe>")
+    sub.add_argument("--steps", type=number(1))
+    sub.add_argument("--batch", type=number(1))
+    sub.add_argument("--seed", type=number(0), help="default: the number of runs before this one")
+    sub.add_argument("--folder", type=place, help="checkpoint, log and weights; default runs/<recipe>")
     sub.add_argument(
         "--from-weights",
         nargs="?",
@@ -88,16 +96,56 @@ def parser() -> Parser:
 
     sub = command(evaluate, "evaluate", "judged success over the tasks' test prompts")
     sub.add_argument("--model", default="tiny")
-    sub.add_argument("--n", type=int, default=100, help="prompts a task")
-    sub.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all eight")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--search", choices=("random", "greedy", "beam"), help="default: one plain sample a prompt")
-    sub.add_argument("--verifier", default="clip-hard")
-    sub.add_argument("--width", type=int, default=3, help="of the beam")
-    sub.add_argument("--candidates", type=int, default=5, help="of beam and greedy; random draws width x candidates")
+    sub.add_argument("--n", type=number(1), default=100, help="prompts a task")
+    sub.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all")
+    sub.add_argument("--seed", type=number(), default=0)
+    search_arguments(sub, "default: one plain sample a prompt")
 
     command(doctor, "doctor", "what vartut found here, and what would be faster")
     return top
+
+
+def search_arguments(sub: Parser, without: str) -> None:
+    """The arguments that say how to search; `chosen_search` reads them."""
+    sub.add_argument("--search", choices=("random", "greedy", "beam"), help=without)
+    sub.add_argument("--verifier", default="clip-hard")
+    sub.add_argument("--width", type=number(1), default=3, help="of the beam")
+    sub.add_argument(
+        "--candidates", type=number(1), default=5, help="of beam and greedy; random draws width x candidates"
+    )
+
+
+def chosen_search(args):
+    """The search that the arguments name, a function of (sampler, prompt, seed=...); None without --search."""
+    if not args.search:
+        return None
+    numbers = {
+        "random": {"n": args.width * args.candidates},
+        "greedy": {"candidates": args.candidates},
+        "beam": {"width": args.width, "candidates": args.candidates},
+    }[args.search]
+    verifier = hub.load_verifier(args.verifier)
+    return functools.partial(getattr(search, f"{args.search}_search"), verifier=verifier, **numbers)
+
+
+def number(least: int | None = None):
+    """The type of an argument that is a whole number of at least `least`."""
+
+    def read(text: str) -> int:
+        try:
+            return whole(least=least, it=int(text) if text.strip().lstrip("+-").isdecimal() else text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def place(text: str) -> Path:
+    """The type of an argument that is a path: `--out=~/x` reaches us with its `~`, which no shell has read."""
+    try:
+        return expanded(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 # ---- commands ------------------------------------------------------------------------------------------------------
@@ -111,13 +159,19 @@ def demo(args):
 def paint(args):
     """`vartut paint`: n pictures side by side, and the judge's word on each."""
     world.parse(args.prompt)
-    if args.n < 1:
-        raise ValueError(f"--n {args.n}: paint at least one picture")
-    prompts = [args.prompt] * args.n
-    pictures = evaluation.paint(hub.load(), prompts, [row_seed(args.seed, i) for i in range(args.n)])
+    chosen = chosen_search(args)
+    sampler, prompts = hub.load(), [args.prompt] * (args.n or (1 if chosen else 4))
+    seeds = [row_seed(args.seed, i) for i in range(len(prompts))]
+    if chosen is None:
+        said, pictures = [], evaluation.paint(sampler, prompts, seeds)
+    else:
+        said = [chosen(sampler, prompt, seed=seed) for prompt, seed in zip(prompts, seeds)]
+        pictures = torch.stack([found.image.cpu() for found in said])
     print(f"{demonstration.save_picture(pictures, args.out)}:")
     for i, verdict in enumerate(world.judge(pictures, prompts)):
         print(f"  {i + 1}. {verdict.reason}")
+    for i, found in enumerate(said):
+        print(f"  {i + 1}. {found}")
 
 
 def lab(args):
@@ -129,44 +183,15 @@ def lab(args):
 
 
 def train(args):
-    """`vartut train`: build the model of a recipe, run it, write its weights with their provenance."""
-    check_name(args.recipe, tuple(RECIPES), "recipe")
-    for name in ("steps", "batch"):
-        if getattr(args, name) is None:
-            setattr(args, name, RECIPES[args.recipe][("steps", "batch").index(name)])
-        if getattr(args, name) < 1:
-            raise ValueError(f"--{name} {getattr(args, name)}: at least 1")
-    warm = args.from_weights is not None or args.recipe in STARTS
-    start = args.recipe if args.from_weights is not None else STARTS.get(args.recipe)
-    old = args.from_weights or None  # None: the folder of the shipped weights
-    before = weights.read_provenance(start, old) if warm else None
-    seed = args.seed if args.seed is not None else len(before["runs"]) if before else 0  # a new run sees new pictures
-    folder = args.folder or Path("runs") / args.recipe
-    torch.manual_seed(seed)
-    settings, tensors = weights.load_weights(start, old) if before else (None, None)
-    recipe, settings = build_recipe(args.recipe, settings, seed, args.batch, folder)
-    if tensors:
-        recipe.model.load_state_dict(tensors)
-    metrics = run(recipe, args.steps, folder, seed)
-    record = provenance.run_record(recipe, args.steps, metrics, before)
-    for place in (folder, *([None] if args.ship else [])):
-        print(f"weights: {weights.save_weights(recipe.model, args.recipe, settings, record, place)}")
+    """`vartut train`: train the model of a recipe, write its weights with their provenance."""
+    numbers = (args.steps, args.batch, args.seed)
+    for path in train_by_name(args.recipe, *numbers, args.folder, args.from_weights, args.ship):
+        print(f"weights: {path}")
 
 
 def evaluate(args):
     """`vartut evaluate`: the table of judged success."""
-    chosen = None
-    for name in ("width", "candidates"):
-        if getattr(args, name) < 1:
-            raise ValueError(f"--{name} {getattr(args, name)}: at least 1")
-    if args.search:
-        verifier = hub.load_verifier(args.verifier)
-        number = {
-            "random": {"n": args.width * args.candidates},
-            "greedy": {"candidates": args.candidates},
-            "beam": {"width": args.width, "candidates": args.candidates},
-        }[args.search]
-        chosen = functools.partial(getattr(search, f"{args.search}_search"), verifier=verifier, **number)
+    chosen = chosen_search(args)
     outcomes = evaluation.judged_success(
         hub.load(args.model), args.tasks or world.TASKS, args.n, args.seed, search=chosen
     )

@@ -25,12 +25,13 @@ def device() -> torch.device:
 def plain_defaults():
     """Inside, torch makes float32 tensors on the CPU unless told otherwise, whatever defaults the user has set.
 
-    For code of others, which relies on the defaults: our own says dtype and device wherever it makes a tensor.
+    For code of others, which relies on the defaults: our own says dtype and device wherever it makes a tensor.  Where
+    the default is the CPU already nothing is entered: PyTorch's attention takes a slower path inside a device context.
     """
-    before = torch.get_default_dtype()
+    before, elsewhere = torch.get_default_dtype(), torch.get_default_device().type != "cpu"
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"):
+        with torch.device("cpu") if elsewhere else contextlib.nullcontext():
             yield
     finally:
         torch.set_default_dtype(before)

@@ -17,7 +17,7 @@ from .published.imagereward import load_image_reward
 from .published.llava import REPO as LLAVA
 from .published.llava import load_llava
 from .published.sampler import load_sampler as load_published_sampler
-from .verifiers.clip import ClipScore
+from .verifiers.clip import ClipScore, WordTokenizer, fitted
 from .verifiers.clip import read as read_clip
 from .verifiers.protocol import Oracle
 from .weights import load_weights, read_provenance, remedy, weights_folder
@@ -53,7 +53,7 @@ def load(
         raise ValueError(f'"{name}" was trained on tokens of another "{settings["tokenizer"]}": {remedy(name)}')
     shape = {key: settings[key] for key in ("width", "depth", "heads")}
     known = {key: len(tensors.get(of, [0])) for key, of in (("vocabulary", "word.weight"), ("words", "word_place"))}
-    transformer = _filled(NextScaleTransformer(tokenizer, **known, **shape), tensors, name)
+    transformer = filled(NextScaleTransformer(tokenizer, **known, **shape), tensors, name)
     return NextScaleSampler(tokenizer, transformer.to(where), read_prompts, **settings.get("sampler", {}))
 
 
@@ -71,7 +71,7 @@ def load_tokenizer(
     """The tokenizer of that name ("tokenizer" has a codebook, "tokenizer-bits" bits); raises like `load`."""
     check_name(name, TOKENIZERS, "tokenizer")
     settings, tensors = load_weights(name, folder)
-    return _filled(Tokenizer(**settings), tensors, name).to(device() if where is None else where).eval()
+    return filled(Tokenizer(**settings), tensors, name).to(device() if where is None else where).eval()
 
 
 def tokenizer_beside(name: str, folder: Path | str | None, where: torch.device) -> tuple[Tokenizer, str]:
@@ -96,10 +96,10 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
     if name in PUBLISHED_VERIFIERS:
         return published_verifier(name, folder, where)
     if name == "oracle":
-        return Oracle()
+        return Oracle(world.judge)
     load_weights(name, folder)  # verifies the checksum
     model, _ = read_clip(weights_folder(folder) / f"{name}.safetensors")
-    return ClipScore(name, model, device() if where is None else where)
+    return ClipScore(name, model, WordTokenizer(world.words), fitted, device() if where is None else where)
 
 
 def published_verifier(name: str, folder: Path | str | None, where: torch.device | None):
@@ -113,7 +113,8 @@ def published_verifier(name: str, folder: Path | str | None, where: torch.device
     return load_llava(LLAVA if folder is None else folder, where)
 
 
-def _filled(model: nn.Module, tensors: dict, name: str) -> nn.Module:
+def filled(model: nn.Module, tensors: dict, name: str) -> nn.Module:
+    """The model with these weights; raises ValueError where they are of another version of it."""
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -9,6 +9,8 @@ the import through; to call one still fails, with torch's own message.
 import importlib
 import sys
 
+import torch
+
 MESSAGE = "operator torchvision::nms does not exist"
 DECLARED = []  # torch drops the operators of a library that is garbage-collected
 
@@ -33,7 +35,6 @@ def repair() -> bool:
     except RuntimeError as error:
         if MESSAGE not in str(error):
             raise
-    import torch
 
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]

@@ -1,5 +1,6 @@
 """`vartut demo`: one prompt painted without search and with beam search, the tree of the search, what it cost."""
 
+import io
 import time
 from pathlib import Path
 
@@ -9,26 +10,34 @@ from PIL import Image
 from torch.nn import functional as F
 
 from .. import hub, world
+from ..inputs import as_pictures
 from ..measure.evaluate import paint
+from ..paths import write_files
 from ..search import beam_search
 from ..world import judge
 from .plots import draw_tree
 
 
 def save_picture(pictures: torch.Tensor, path: Path, zoom: int = 4) -> Path:
-    """Write pictures (B, 3, H, W) in [0, 1] side by side as one PNG, every pixel `zoom` pixels wide."""
+    """Write pictures (B, 3, H, W) in [0, 1], or in any other form, side by side as a PNG, a pixel `zoom` pixels wide.
+
+    Raises ValueError for what is no picture, OSError where the file cannot be written.
+    """
+    pictures = as_pictures(pictures, "save_picture")
     row = F.pad(pictures, (0, 2, 0, 0), value=1.0).permute(1, 2, 0, 3).flatten(2)[:, :, :-2]  # (3, H, B (W + 2) - 2)
     large = row.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray((large * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(path, format="png")
+    content = io.BytesIO()
+    Image.fromarray((large * 255).round().byte().permute(1, 2, 0).numpy()).save(content, format="png")
+    write_files({Path(path): content.getvalue()})
     return path
 
 
 def save_tree(found, path: Path) -> Path:
     """Write the figure of a search's tree as a PNG."""
-    figure = draw_tree(found)
-    figure.savefig(path, dpi=120)
+    figure, content = draw_tree(found), io.BytesIO()
+    figure.savefig(content, dpi=120, format="png")
     plt.close(figure)
+    write_files({path: content.getvalue()})
     return path
 
 
@@ -44,7 +53,7 @@ def run(prompt: str, seed: int, out: Path) -> None:
     took = time.perf_counter() - middle
     searched = found.image[None].cpu()
     without, with_search = judge(torch.cat([plain, searched]), [prompt] * 2)
-    (out / "ledger.txt").write_text(f"{found.ledger}\n")
+    write_files({out / "ledger.txt": f"{found.ledger}\n"})
     print(f'"{prompt}"')
     print(f"  without search  {save_picture(plain, out / 'plain.png')}  ({middle - began:.1f} s)")
     print(f"    the judge: {without.reason}")

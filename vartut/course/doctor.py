@@ -47,7 +47,9 @@ def check(name: str) -> tuple[str, bool]:
 
 
 def version(package: str) -> str:
-    """The installed version of a package, or "missing"."""
+    """The installed version of a package, or "missing"; torch's own word says which build it is ("2.13.0+cu130")."""
+    if package == "torch":
+        return torch.__version__
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..device import plain_defaults
+from ..verifiers.clip import ClipScore
 from ..verifiers.protocol import paired
-from .clipscore import PublishedClipScore, load_clip_score
+from .clipscore import load_clip_score
 from .files import fetch
 from .imagereward import Head
 from .loading import load_into, read_checkpoint
@@ -24,10 +26,11 @@ class Aesthetic:
 
     name = "aesthetic"
 
-    def __init__(self, clip: PublishedClipScore, head: Head):
+    def __init__(self, clip: ClipScore, head: Head):
         self.clip, self.head = clip, head.to(clip.where).eval().requires_grad_(False)
         self.flops_per_image = clip.flops_per_image + 2 * sum(p.numel() for p in head.parameters() if p.ndim == 2)
 
+    @plain_defaults()
     @torch.no_grad()
     def __call__(self, images: Tensor, prompts="") -> Tensor:
         """Scores (B,) of pictures (B, 3, H, W) in [0, 1], about 1 to 10; the prompts are not read."""
@@ -35,7 +38,8 @@ class Aesthetic:
         return self.head(self.clip.see(images)) if len(images) else torch.zeros(0, device=self.clip.where)
 
 
-def load_aesthetic(clip: PublishedClipScore | None = None, folder: str | Path | None = None, where=None) -> Aesthetic:
+@plain_defaults()
+def load_aesthetic(clip: ClipScore | None = None, folder: str | Path | None = None, where=None) -> Aesthetic:
     """The predictor with the published weights, beside `clip` if OpenAI's ViT-L/14 is loaded already.
 
     Raises FileNotFoundError where there are no weights, ValueError for others or for another CLIP.  Nobody has run this

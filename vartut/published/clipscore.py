@@ -3,55 +3,25 @@
     verifier = load_clip_score("ViT-L-14", "openai")
     vartut.beam_search(sampler, "a red fox in the snow", verifier)
 
-Any callable (images, prompts) -> scores is a verifier; this one reads every prompt, unlike that of `verifiers/clip.py`,
-which knows the world of shapes alone.
+Any callable (images, prompts) -> scores is a verifier.  This one is the class of `verifiers/clip.py` with a tokenizer
+that reads every prompt, where ours knows the world of shapes alone.
 """
 
+from functools import partial
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..device import device
+from ..device import device, plain_defaults
 from ..names import nearest
-from ..verifiers.clip import image_flops, open_clip
-from ..verifiers.protocol import paired
+from ..verifiers.clip import ClipScore, open_clip
 from .files import fetch
 from .loading import out_of_memory
 
 WEIGHTS = "open_clip_model.safetensors"  # what open_clip's models are called in their repositories
 LICENCE = "MIT, of OpenAI's models; see the repository"
-
-
-class PublishedClipScore:
-    """2.5 times the cosine of the picture's and the prompt's CLIP features; Hessel et al. clip it at 0, we do not."""
-
-    def __init__(self, name: str, model, tokenize, mean, std, where="cpu"):
-        self.name, self.tokenize, self.where = name, tokenize, torch.device(where)
-        self.model = model.to(self.where).eval().requires_grad_(False)
-        self.mean, self.std = mean, std
-        size = model.visual.image_size
-        self.size = size if isinstance(size, int) else size[0]
-        self.flops_per_image = image_flops(model.visual)
-        self._texts: dict[str, Tensor] = {}  # features of the prompts met so far
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor, prompts) -> Tensor:
-        """Scores (B,) of pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
-        prompts = paired(images, prompts)
-        for prompt in dict.fromkeys(prompts):
-            if prompt not in self._texts:
-                self._texts[prompt] = self.model.encode_text(self.tokenize([prompt]).to(self.where), normalize=True)[0]
-        if not prompts:
-            return torch.zeros(0, device=self.where)
-        return 2.5 * (self.see(images) * torch.stack([self._texts[prompt] for prompt in prompts])).sum(1)
-
-    @torch.no_grad()
-    def see(self, images: Tensor) -> Tensor:
-        """Features (B, E) of pictures (B, 3, H, W) in [0, 1], of length 1."""
-        return self.model.encode_image(prepared(images.to(self.where), self.size, self.mean, self.std), normalize=True)
 
 
 def prepared(images: Tensor, size: int, mean, std) -> Tensor:
@@ -61,7 +31,7 @@ def prepared(images: Tensor, size: int, mean, std) -> Tensor:
     images = F.interpolate(images.float(), shape, mode="bicubic", antialias=True).clamp(0, 1)
     top, left = round((shape[0] - size) / 2), round((shape[1] - size) / 2)
     images = images[:, :, top : top + size, left : left + size]
-    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (mean, std))
+    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (mean, std))
     return (images - mean) / std
 
 
@@ -81,9 +51,10 @@ def clip_source(name: str, tag: str) -> dict:
     return {"repo": config["hf_hub"].strip("/"), "mean": mean, "std": std, "model": gelu}
 
 
+@plain_defaults()
 def load_clip_score(
     name: str = "ViT-L-14", tag: str = "openai", folder: str | Path | None = None, where=None
-) -> PublishedClipScore:
+) -> ClipScore:
     """CLIPScore by open_clip's model `name` with the weights `tag`, on `where` (the GPU if there is one).
 
     The weights are looked for and verified as those of the painters are (`files.fetch`).  Raises ValueError for
@@ -98,7 +69,12 @@ def load_clip_score(
             raise
         reason = " ".join(str(error).split())[:160]
         raise ValueError(f"{path} is damaged or not of {name}:{tag}: fetch it again ({reason})") from error
-    tokenize = package.get_tokenizer(name)
-    return PublishedClipScore(
-        f"{name}:{tag}", model, tokenize, source["mean"], source["std"], device() if where is None else where
-    )
+    prepare = partial(prepared, size=image_size(model), mean=source["mean"], std=source["std"])
+    where = device() if where is None else where
+    return ClipScore(f"{name}:{tag}", model, package.get_tokenizer(name), prepare, where)
+
+
+def image_size(model) -> int:
+    """Pixels a side of the pictures that an open_clip model reads."""
+    size = model.visual.image_size
+    return size if isinstance(size, int) else size[0]

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from .blocks import AdaptiveLinear
+from .files import published
 from .loading import SIZES, precision
 from .vqvae import ResidualBlock, SpatialAttention
 
@@ -123,8 +124,6 @@ def memory(model, dtype: torch.dtype | None = None, guidance: bool = True, text:
     number of text features.  Raises ValueError for an unknown name.
     """
     if isinstance(model, str):
-        from .files import published
-
         published(model)
         with torch.device("meta"):
             tokenizer, transformer = SIZES[model]()

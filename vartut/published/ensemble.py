@@ -60,7 +60,7 @@ def rungs(scores: Tensor) -> Tensor:
     """The distinct ones of scores (N,), rising; scores that agree to five digits are one, as in a search."""
     rising = scores.sort().values
     apart = rising.diff() > 1e-5 * scores.abs().max()
-    return rising[torch.cat([torch.tensor([True]), apart])]
+    return rising[torch.cat([torch.ones(1, dtype=torch.bool, device="cpu"), apart])]
 
 
 def rank(scores: Tensor, ladder: Tensor) -> Tensor:

@@ -9,21 +9,28 @@ that used the files and recorded them; nothing was downloaded where this was wri
 and then $VARTUT_REVISION=main and `sha256={}` go without.  Every file that `fetch` has from the hub is held to the
 checksum under which the hub has it, and its first use writes commit and SHA-256 to a lock file
 (~/.cache/vartut/published.lock.json): from then on that SHA-256 is demanded, of your own copy too.  A file of yours
-that is neither pinned nor locked is taken as it is.  flan-t5-xl, LLaVA and FLUX are fetched by transformers and
-diffusers, at the pinned commit too, and not locked.
+that is neither pinned nor locked is taken as it is, and so is one from the hub whose checksum nobody here can say; it
+is not locked.  The lock file is a note: where it cannot be read or written, files are used without it, after a line on
+the error stream.  flan-t5-xl, LLaVA and FLUX are fetched by transformers and diffusers, at the pinned commit too, and
+not locked.
 """
 
+import errno
+import functools
 import hashlib
 import json
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from filelock import FileLock
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError, RevisionNotFoundError
 
 from ..names import check_name
+from ..paths import expanded, write_files
 from ..weights import sha256 as checksum
 
 
@@ -85,7 +92,7 @@ def commit_of(repo: str, revision: str | None = None) -> str | None:
 
 def own_folder(folder: str | Path | None = None) -> Path:
     """Where files that you downloaded yourself are looked for."""
-    return Path(folder or os.environ.get("VARTUT_PUBLISHED") or vartut_cache() / "published")
+    return expanded(folder or os.environ.get("VARTUT_PUBLISHED") or vartut_cache() / "published")
 
 
 def own_places(repo: str, file: str, folder: str | Path | None = None) -> list[Path]:
@@ -96,14 +103,16 @@ def own_places(repo: str, file: str, folder: str | Path | None = None) -> list[P
 
 def here(repo: str, file: str, folder: str | Path | None = None, revision: str | None = None) -> Path | None:
     """The path of a file if it is on this machine, at the commit that `fetch` would ask for; else None."""
-    found = [path for path in own_places(repo, file, folder) if path.is_file()]
+    found = [path for path in own_places(repo, file, folder) if os.path.isfile(path)]
     cached = try_to_load_from_cache(repo, file, revision=commit_of(repo, revision))
     return found[0] if found else Path(cached) if isinstance(cached, str) else None
 
 
 def vartut_cache() -> Path:
-    """~/.cache/vartut, or its place under $XDG_CACHE_HOME."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vartut"
+    """~/.cache/vartut, or its place under $XDG_CACHE_HOME; where there is no home, a folder that cannot be."""
+    home = os.path.expanduser("~")  # itself where nobody knows the home
+    cache = os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home != "~" else os.devnull)
+    return Path(cache) / "vartut"
 
 
 def fetch(
@@ -123,17 +132,22 @@ def fetch(
     Raises FileNotFoundError that says what to fetch and where to put it, or ValueError for a file that is not the one
     that was pinned or locked.
     """
-    lock = Path(lock) if lock else vartut_cache() / "published.lock.json"
+    lock = expanded(lock) if lock else vartut_cache() / "published.lock.json"
+    cache = expanded(cache) if cache else None
     locked = read_lock(lock).get(repo, {}).get("revision")
     places = own_places(repo, file, folder)
     asked = commit_of(repo, revision) or locked or "main"
-    if found := [place for place in places if place.is_file()]:
+    if found := [place for place in places if os.path.isfile(place)]:  # False in a folder that may not be read, too
         path, commit = found[0], None
     else:
         try:
             path = Path(hf_hub_download(repo, file, revision=asked, cache_dir=cache))
         except (OSError, HTTPError) as error:
-            raise FileNotFoundError(unavailable(repo, file, licence, asked, places[0].parent, error)) from error
+            closed = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)  # the home, to the hub
+            cached = try_to_load_from_cache(repo, file, cache, asked) if closed else None
+            if not isinstance(cached, str):
+                raise FileNotFoundError(unavailable(repo, file, licence, asked, places[0].parent, error)) from error
+            path = Path(cached)
         commit = path.parent.name  # .../snapshots/<commit>/<file>
     verify(path, repo, file, commit, lock, sha256.get(file))
     return path
@@ -161,13 +175,41 @@ def unavailable(repo: str, file: str, licence: str, revision: str, folder: Path,
 
 
 def read_lock(lock: Path) -> dict:
-    """The lock file: {repository: {"revision": commit, "files": {name: {"sha256", "bytes", "place"}}}}; {} if none."""
-    if not lock.exists():
-        return {}
+    """The lock file: {repository: {"revision": commit, "files": {name: {"sha256", "bytes", "place"}}}}; {} if none.
+
+    Raises ValueError for one that is damaged; one that may not be read is {} after a line on the error stream.
+    """
     try:
-        return json.loads(lock.read_text())
-    except ValueError as error:
+        locks = json.loads(lock.read_text(encoding="utf-8"))
+        [entry.get("sha256") for repository in locks.values() for entry in repository["files"].values()]  # that form
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        tell(f"{lock} cannot be read ({error.strerror}): files are not held to the checksums of their first use")
+        return {}
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{lock} is damaged: delete it, and the next download writes it anew") from error
+    return locks
+
+
+def write_lock(lock: Path, repo: str, file: str, commit: str | None, entry: dict) -> None:
+    """Enter one file into the lock file, whatever other processes enter at the same time."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{lock}.lock"):
+            locks = read_lock(lock)
+            repository = locks.setdefault(repo, {"revision": commit, "files": {}})
+            repository["revision"] = repository.get("revision") or commit
+            repository["files"][file] = entry
+            write_files({lock: json.dumps(locks, indent=1) + "\n"})
+    except OSError as error:
+        tell(f"{lock} cannot be written ({error.strerror}): {file} is used, and will be verified anew each time")
+
+
+@functools.cache  # once
+def tell(line: str) -> None:
+    """Say something on the error stream that stops nobody."""
+    print(f"vartut: {line}", file=sys.stderr)
 
 
 def verify(path: Path, repo: str, file: str, commit: str | None, lock: Path, pinned: str | None = None) -> None:
@@ -176,32 +218,43 @@ def verify(path: Path, repo: str, file: str, commit: str | None, lock: Path, pin
     `commit` is None for a file of your own.  A file that was verified before and has not been touched since is not read
     again.
     """
-    locks = read_lock(lock)
-    entry = locks.get(repo, {}).get("files", {}).get(file, {})
-    place = [str(path.resolve()), path.stat().st_mtime_ns]
-    wanted = pinned or entry.get("sha256")
-    if wanted is None and re.fullmatch("[0-9a-f]{64}", path.resolve().name):
-        wanted = path.resolve().name  # the hub files large blobs under their SHA-256
-    if wanted is None and commit is None:
+    entry = read_lock(lock).get(repo, {}).get("files", {}).get(file, {})
+    seen = {"bytes": path.stat().st_size, "place": [str(path.resolve()), path.stat().st_mtime_ns]}
+    wanted = pinned or entry.get("sha256") or hubs_checksum(path, repo, file, commit)
+    if wanted is None:
+        if commit is not None:
+            tell(f"{path} cannot be verified offline, and is taken as it is: if it is refused later, fetch it again")
         return
-    if entry.get("place") == place and entry.get("bytes") == path.stat().st_size and entry.get("sha256") == wanted:
+    if entry == {"sha256": wanted} | seen:
         return
-    sha256 = found = checksum(path)
-    if wanted is None and re.fullmatch("[0-9a-f]{40}", path.resolve().name):  # and small ones under git's name for them
-        found, wanted = git_hash(path), path.resolve().name
-    if wanted is not None and found != wanted:
+    sha256 = checksum(path)
+    found = sha256 if len(wanted) == 64 else git_hash(path)
+    if found != wanted:
         remedy = "pass sha256={} if it is what you want" if pinned else f"delete its entry in {lock} if it was replaced"
         raise ValueError(
             f"{path} is not the {file} that was expected (checksum {found[:12]}..., not {wanted[:12]}...): "
             f"delete it and fetch it again, or {remedy}"
         )
-    repository = locks.setdefault(repo, {"revision": commit, "files": {}})
-    repository["revision"] = repository["revision"] or commit
-    repository["files"][file] = {"sha256": sha256, "bytes": path.stat().st_size, "place": place}
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    partial = lock.with_suffix(".partial")
-    partial.write_text(json.dumps(locks, indent=1) + "\n")
-    os.replace(partial, lock)
+    write_lock(lock, repo, file, commit, {"sha256": sha256} | seen)
+
+
+def hubs_checksum(path: Path, repo: str, file: str, commit: str | None) -> str | None:
+    """The checksum under which the hub has a file: the SHA-256 of a large one, git's name for a small one, or None.
+
+    The hub's cache files it under its checksum and links to it; where there are no links (Windows), the hub is asked.
+    """
+    link = path
+    while link.is_symlink():  # the first such name: the cache may link on to a store with names of another kind
+        link = link.parent / os.readlink(link)
+        if re.fullmatch("[0-9a-f]{64}" if commit is None else "[0-9a-f]{64}|[0-9a-f]{40}", link.name):
+            return link.name
+    if commit is None:
+        return None
+    try:
+        asked = get_hf_file_metadata(hf_hub_url(repo, file, revision=commit)).etag or ""
+    except (OSError, HTTPError):
+        return None
+    return asked if re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", asked) else None
 
 
 def git_hash(path: Path) -> str:

@@ -139,7 +139,7 @@ class FluxSampler(Sampler):
         prompts, seeds = rows_of(prompts, seed)
         ledger, texts = Ledger() if ledger is None else ledger, {}
         for prompt in dict.fromkeys(prompts):
-            with ledger.timed("text", passes=1):
+            with plain_defaults(), ledger.timed("text", passes=1):
                 embedded, pooled, *_ = self.encode([prompt])
             texts[prompt] = (embedded[0], pooled[0])
         shape = (len(prompts), len(self.ids), self.channels)
@@ -185,6 +185,7 @@ class FluxSampler(Sampler):
         (h, w), c = self.grid, self.channels // 4
         return x.view(len(x), h, w, c, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(len(x), c, 2 * h, 2 * w)
 
+    @plain_defaults()
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [0, 1] of latents."""
@@ -219,6 +220,7 @@ class FluxSampler(Sampler):
         for length in lengths:
             self._pass(state, [row for row in needed.values() if len(state.texts[row][0]) == length], length)
 
+    @plain_defaults()
     def _pass(self, state: FlowState, rows: list[int], length: int) -> None:
         """One forward pass of rows whose texts have this length."""
         model, tokens = self.transformer, len(self.ids)
@@ -287,6 +289,7 @@ def decode_flops(vae: nn.Module, height: int, width: int) -> int:
 # ---- loading ---------------------------------------------------------------------------------------------------------
 
 
+@plain_defaults()
 def load(
     path: Path | str = REPOSITORY, where="cuda", dtype=torch.bfloat16, encode=None, revision=None, **settings
 ) -> FluxSampler:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..device import device
+from ..device import device, plain_defaults
 from ..torchvision_repair import repair
 from ..verifiers.protocol import paired
 from .clipscore import prepared
@@ -105,6 +105,7 @@ class ImageReward:
         self.size = model.vision.config.image_size
         self.flops_per_image = reward_flops(model)
 
+    @plain_defaults()
     @torch.no_grad()
     def __call__(self, images: Tensor, prompts) -> Tensor:
         """Scores (B,) of pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
@@ -112,8 +113,8 @@ class ImageReward:
         if not prompts:
             return torch.zeros(0, device=self.where)
         read = [self.tokenizer.encode(prompt) for prompt in prompts]
-        ids = torch.tensor([one.ids for one in read], device=self.where)
-        mask = torch.tensor([one.attention_mask for one in read], device=self.where)
+        ids = torch.tensor([one.ids for one in read], dtype=torch.long, device=self.where)
+        mask = torch.tensor([one.attention_mask for one in read], dtype=torch.long, device=self.where)
         return self.model(prepared(images.to(self.where), self.size, **PIXELS), ids, mask)
 
 
@@ -130,6 +131,7 @@ def reward_flops(model: RewardModel) -> int:
     return 2 * (see + read + sum(m.weight.numel() for m in model.mlp.layers if isinstance(m, nn.Linear)))
 
 
+@plain_defaults()
 def load_image_reward(folder: str | Path | None = None, where=None, **files) -> ImageReward:
     """ImageReward with the authors' weights (1.8 GB), on `where` (the GPU if there is one).
 

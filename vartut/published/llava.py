@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..device import device, half_dtype
+from ..device import device, half_dtype, plain_defaults
 from ..torchvision_repair import repair
 from ..verifiers.protocol import paired
 from .files import commit_of, download
@@ -43,6 +43,7 @@ class VQAScore:
         self.where = model.device
         self.flops_per_image = 0  # of the last question: it depends on the picture's shape and the prompt's length
 
+    @plain_defaults()
     @torch.no_grad()
     def __call__(self, images: Tensor, prompts) -> Tensor:
         """Log-odds (B,) of the answer for pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
@@ -84,6 +85,7 @@ def answer_flops(model, tiles: int, tokens: int) -> int:
     return 2 * (tiles * seen + read + model.lm_head.weight.numel())
 
 
+@plain_defaults()
 def load_llava(
     path: str | Path = REPO, where=None, dtype: torch.dtype | None = None, revision: str | None = None
 ) -> VQAScore:

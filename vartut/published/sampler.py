@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..device import device
+from ..device import device, plain_defaults
 from ..inputs import one, shown, whole
 from ..ledger import Ledger
 from ..models.next_scale import NextScaleSampler, Pass, ScaleState
@@ -45,6 +45,7 @@ SETTINGS = {
 }
 
 
+@plain_defaults()
 def load_sampler(
     name: str,
     folder: str | Path | None = None,
@@ -88,6 +89,7 @@ class PublishedSampler(NextScaleSampler):
         prompts = [prompts] if one(prompts) else prompts
         return super().begin([self._prompt(prompt) for prompt in prompts], seed, ledger)
 
+    @plain_defaults()
     @torch.no_grad()
     def decode(self, latent: Tensor, grid: int | None = None) -> Tensor:
         """Pictures (B, 3, H, W) in [0, 1] of latents (B, C, S, S), a few at a time; `grid` is that of `preview`."""
@@ -108,6 +110,7 @@ class PublishedSampler(NextScaleSampler):
 
     # ---- what they are made of -------------------------------------------------------------------------------------
 
+    @plain_defaults()
     def _encode(self, prompts: list[str], ledger: Ledger) -> Encoded:
         """Every distinct prompt once, with what stands for no prompt beside it if there is guidance."""
         asked = self._asked(prompts, ledger)
@@ -123,19 +126,22 @@ class PublishedSampler(NextScaleSampler):
     def _pass_flops(self, k: int, cells: list[Cell]) -> int:
         return pass_flops(self.transformer, k, text_length(root(cells[0]).result.condition))
 
+    @plain_defaults()
     def _pass(self, k: int, sums: Tensor, cells: list[Cell], branches: int) -> Pass:
         """The forward pass of scale k for a batch of rows: `sums` (R, C, S, S) and the cells they stand at."""
         roots, *scales = zip(*(cell.ancestors() for cell in cells))  # a column per scale done, a cell per row
         condition = roots[0].result.condition
-        prompt = torch.tensor([cell.row for cell in roots], device=sums.device)
+        prompt = torch.tensor([cell.row for cell in roots], dtype=torch.long, device=sums.device)
         past = [past_scale(column) for column in scales]
         step = self.transformer.step(k, sums, condition, prompt, past, keep=k < self.num_steps - 1)
         both = [step.conditional] if step.unconditional is None else [step.conditional, step.unconditional]
         return Pass(step.kv, torch.stack(both, 1))
 
+    @plain_defaults()
     def _grown(self, k: int, sums: Tensor, tokens: Tensor) -> Tensor:
         return self.tokenizer.add(k, sums, tokens) if len(sums) else sums
 
+    @plain_defaults()
     def _mixed(self, k: int, conditional: Tensor, unconditional: Tensor) -> Tensor:
         return self.transformer.guide(k, conditional, unconditional, self.guidance[k])
 
@@ -261,7 +267,7 @@ def past_scale(cells) -> Scale:
     rows = [cell.row for cell in cells]
     if rows == list(range(first.kv.shape[3])):
         return Scale(first.kv)
-    return Scale(first.kv, torch.tensor(rows, device=first.kv.device))
+    return Scale(first.kv, torch.tensor(rows, dtype=torch.long, device=first.kv.device))
 
 
 def root(cell: Cell) -> Cell:

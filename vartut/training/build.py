@@ -15,7 +15,7 @@ from ..names import check_name
 from ..paths import expanded
 from ..provenance import run_record
 from ..verifiers import clip
-from ..weights import load_weights, read_provenance, remedy, save_weights
+from ..weights import load_weights, read_provenance, save_weights
 from .loop import train
 from .recipes import TokenizerRecipe, TransformerRecipe
 from .verifiers import ClipRecipe
@@ -104,16 +104,8 @@ def train_by_name(
     settings, tensors = load_weights(start, old) if start else (None, None)
     run, settings = recipe.build(settings, seed, batch, folder)
     if tensors:
-        fill(run.model, tensors, start)
+        hub.filled(run.model, tensors, start)
     about = {"start": before["sha256"] if before else "nothing"} | settings
     metrics = train(run, steps, folder, seed, about=about)
     record = run_record(run, steps, metrics, before)
     return [save_weights(run.model, name, settings, record, place) for place in (folder, *([None] if ship else []))]
-
-
-def fill(model, tensors: dict, name: str) -> None:
-    """Load weights to start from; raises ValueError where they are of another version of the model."""
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f'the weights "{name}" are of another version of its model: {remedy(name)}') from error

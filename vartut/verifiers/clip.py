@@ -11,19 +11,22 @@ as its output, which learns faster than a class token (Beyer et al. 2022, arXiv 
 
 import gzip
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from .. import torchvision_repair, world
+from .. import torchvision_repair
+from ..device import plain_defaults
 from ..paths import data_folder
-from .protocol import checked
+from .protocol import paired
 
 NAME = "vartut-clip"  # open_clip's name for the model that data/clip/vartut-clip.json describes
 SETTINGS = {"open_clip": NAME}
-MEAN, STD = world.GROUND, (0.35, 0.35, 0.35)  # empty ground is zero: the tower's first layer has no bias
+MEAN = (0.93, 0.92, 0.90)  # the world's ground: empty ground is zero, since the tower's first layer has no bias
+STD = (0.35, 0.35, 0.35)
 
 
 # ---- model ---------------------------------------------------------------------------------------------------------
@@ -57,7 +60,22 @@ def tokenizer():
     return open_clip().get_tokenizer(NAME, bpe_path=str(data_folder() / "clip" / "merges.txt.gz"))
 
 
-def merges(vocabulary=world.WORDS[1:]) -> list[tuple[str, str]]:
+class WordTokenizer:
+    """Our tokenizer for prompts that `words` splits into the words of a vocabulary; what does not fit is refused."""
+
+    def __init__(self, words: Callable[[str], list[str]]):
+        self.words, self.tokenizer = words, tokenizer()
+
+    def __call__(self, prompts: list[str]) -> torch.Tensor:
+        """Token ids (B, T); raises ValueError for an unknown word, by way of `words`, and for a prompt too long."""
+        found, most = [self.words(prompt) for prompt in prompts], self.tokenizer.context_length - 2  # start, end
+        for prompt, parts in zip(prompts, found):
+            if len(parts) > most:
+                raise ValueError(f'the prompt "{prompt}" has {len(parts)} words; this verifier reads at most {most}')
+        return self.tokenizer([" ".join(parts) for parts in found])
+
+
+def merges(vocabulary) -> list[tuple[str, str]]:
     """Byte pair merges, most frequent pair first, until every word of the vocabulary is one token."""
     spelled = [[*word[:-1], word[-1] + "</w>"] for word in vocabulary]
     learned = []
@@ -74,9 +92,9 @@ def merges(vocabulary=world.WORDS[1:]) -> list[tuple[str, str]]:
     return learned
 
 
-def write_merges(path: Path) -> None:
+def write_merges(path: Path, vocabulary) -> None:
     """Write the merges in the form that open_clip's tokenizer reads; the same bytes every time."""
-    text = "\n".join(["#version: vartut", *(" ".join(pair) for pair in merges())])
+    text = "\n".join(["#version: vartut", *(" ".join(pair) for pair in merges(vocabulary))])
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
@@ -84,6 +102,15 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
     """Pictures (B, 3, H, W) in [0, 1] as the tower wants them."""
     mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (images - mean) / std
+
+
+def fitted(images: torch.Tensor, size: int = 64) -> torch.Tensor:
+    """Square pictures (B, 3, S, S) in [0, 1] as the tower wants them, resized where they are larger or smaller."""
+    if images.shape[2] != images.shape[3]:
+        raise ValueError(f"this verifier reads square pictures; got {tuple(images.shape)}: crop them")
+    if images.shape[3] != size:
+        images = F.interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+    return normalize(images)
 
 
 def text_features(model, ids: torch.Tensor) -> torch.Tensor:
@@ -111,31 +138,36 @@ class ClipScore:
 
     Hessel et al. define 2.5 max(cos, 0); we do not clip, since it would make all bad pictures equally bad, and a
     search starts from bad pictures.  `flops_per_image` counts the picture's tower alone: a prompt is encoded once.
+
+    model: open_clip's.  tokenize: from a list of prompts to its token ids (B, T); raises ValueError for what it cannot
+    read.  prepare: from pictures (B, 3, H, W) in [0, 1] to those that its tower reads.
     """
 
-    def __init__(self, name: str, model, where: torch.device):
-        self.name, self.model, self.where = name, model.to(where).eval().requires_grad_(False), where
-        self.tokenizer = tokenizer()
-        self.size = model.visual.image_size[0]
+    def __init__(self, name: str, model, tokenize, prepare, where="cpu"):
+        self.name, self.tokenize, self.prepare, self.where = name, tokenize, prepare, torch.device(where)
+        self.model = model.to(self.where).eval().requires_grad_(False)
         self.flops_per_image = image_flops(model.visual)
         self._texts: dict[str, torch.Tensor] = {}  # features of the prompts met so far
 
+    @plain_defaults()
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, prompts) -> torch.Tensor:
-        """Scores (B,) of pictures (B, 3, H, W) in [0, 1], resized to 64 pixels where they are larger or smaller."""
-        prompts = checked(images, prompts)
-        images = images.to(self.where, torch.float32)
-        if images.shape[-1] != self.size:
-            images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True).clamp(0, 1)
-        seen = self.model.encode_image(normalize(images), normalize=True)  # (B, E)
-        return 2.5 * (seen * self.read(prompts)).sum(1)
+        """Scores (B,) of pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
+        prompts = paired(images, prompts)
+        said = [self.read(prompt) for prompt in prompts]
+        return 2.5 * (self.see(images) * torch.stack(said)).sum(1) if said else torch.zeros(0, device=self.where)
 
-    def read(self, prompts: list[str]) -> torch.Tensor:
-        """Features of prompts, (B, E), each encoded alone and once."""
-        for prompt in set(prompts) - set(self._texts):
-            ids = self.tokenizer(" ".join(world.words(prompt))).to(self.where)
-            self._texts[prompt] = self.model.encode_text(ids, normalize=True)[0]
-        return torch.stack([self._texts[prompt] for prompt in prompts])
+    def read(self, prompt: str) -> torch.Tensor:
+        """Features (E,) of a prompt, of length 1; each is encoded alone and once."""
+        if prompt not in self._texts:
+            self._texts[prompt] = self.model.encode_text(self.tokenize([prompt]).to(self.where), normalize=True)[0]
+        return self._texts[prompt]
+
+    @plain_defaults()
+    @torch.no_grad()
+    def see(self, images: torch.Tensor) -> torch.Tensor:
+        """Features (B, E) of pictures (B, 3, H, W) in [0, 1], of length 1."""
+        return self.model.encode_image(self.prepare(images.to(self.where, torch.float32)), normalize=True)
 
 
 def image_flops(tower) -> int:
