@@ -12,7 +12,7 @@ from tables import read_rows
 
 from vartut.paths import data_folder
 from vartut.weights import read_provenance
-from vartut.world import TASKS
+from vartut.world import SHORT_TASKS as TASKS
 
 README = Path(__file__).parent.parent / "README.md"
 TITLES = {

@@ -122,11 +122,11 @@ class Painter:
 
 
 def test_true_pictures_succeed_on_every_task():
-    outcomes = judged_success(None, n=6, search=Painter(world.TASKS, 6))
-    assert [(o.task, o.index) for o in outcomes] == [(task, i) for task in world.TASKS for i in range(6)]
+    outcomes = judged_success(None, n=6, search=Painter(world.SHORT_TASKS, 6))
+    assert [(o.task, o.index) for o in outcomes] == [(task, i) for task in world.SHORT_TASKS for i in range(6)]
     assert all(o.correct and o.grade == 1 for o in outcomes)
     table = success_table(outcomes)
-    assert [row["task"] for row in table] == [*world.TASKS, "all"]
+    assert [row["task"] for row in table] == [*world.SHORT_TASKS, "all"]
     assert [row["successes"] for row in table] == [6] * 8 + [48]
     assert all(row["rate"] == row["seen"] == row["unseen"] == row["grade"] == 1 for row in table)
     assert all(row["high"] == pytest.approx(1) for row in table)

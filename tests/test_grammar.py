@@ -82,7 +82,9 @@ def test_what_is_described_is_read_back(description, rng):
         ),
         (
             "a star, two rings below a cross and a diamond",
-            Description((Group(1, "star"), Group(2, "ring"), Group(1, "cross"), Group(1, "diamond")), ((1, "below", 2),)),
+            Description(
+                (Group(1, "star"), Group(2, "ring"), Group(1, "cross"), Group(1, "diamond")), ((1, "below", 2),)
+            ),
         ),
         (
             "a star, two diamonds and a solid triangle",
@@ -165,9 +167,6 @@ def test_token_ids_are_the_words_in_order():
     said = [[world.WORDS[i] for i in row if i] for row in ids.tolist()]
     assert said == [["an", "orange", "star", ",", "a", "ring", "and", "a", "cross"], [], ["a", "ring"]]
     assert not ids[0, 9:].any()  # padding
-    assert torch.equal(world.token_ids(["a ring"], 4), ids[2:, :4])
-    with pytest.raises(ValueError, match="has 9 words; this model reads at most 8"):
-        world.token_ids(["an orange star, a ring and a cross"], 8)
 
 
 def test_vocabulary_is_what_the_shipped_weights_learnt():

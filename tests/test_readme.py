@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from vartut import cli, weights
 from vartut.paths import data_folder
-from vartut.world import TASKS
+from vartut.world import SHORT_TASKS as TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

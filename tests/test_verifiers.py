@@ -285,7 +285,7 @@ BAD = [
     (ONE, "a zircle", '"circle"'),
     (ONE, [""], "non-empty text"),
     (ONE, [None], "prompts are texts"),
-    (ONE, "a " * 17, "at most 16"),
+    (ONE, "a " * 33, "at most 32"),
 ]
 
 

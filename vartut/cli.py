@@ -193,7 +193,7 @@ def evaluate(args):
     """`vartut evaluate`: the table of judged success."""
     chosen = chosen_search(args)
     outcomes = evaluation.judged_success(
-        hub.load(args.model), args.tasks or world.TASKS, args.n, args.seed, search=chosen
+        hub.load(args.model), args.tasks or world.SHORT_TASKS, args.n, args.seed, search=chosen
     )
     print(evaluation.format_table(evaluation.success_table(outcomes)))
 

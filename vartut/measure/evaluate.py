@@ -47,7 +47,7 @@ def paint(sampler, prompts: list[str], seeds: list[int], batch: int = 50) -> tor
 
 
 def judged_success(
-    sampler, tasks=world.TASKS, n: int = 100, seed: int = 0, batch: int = 50, search=None
+    sampler, tasks=world.SHORT_TASKS, n: int = 100, seed: int = 0, batch: int = 50, search=None
 ) -> list[Outcome]:
     """Paint and judge the first `n` test prompts of every task; a task named twice counts once.
 

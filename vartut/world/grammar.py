@@ -95,16 +95,11 @@ def words(prompt: str) -> list[str]:
     return found
 
 
-def token_ids(prompts, length: int = MAX_WORDS) -> torch.Tensor:
-    """Word ids (B, length), padded with 0; the empty text "" is all padding, the unconditional prompt.
-
-    Raises ValueError for a prompt of more than `length` words.
-    """
-    ids = torch.zeros(len(prompts), length, dtype=torch.long, device="cpu")
+def token_ids(prompts) -> torch.Tensor:
+    """Word ids (B, MAX_WORDS), padded with 0; the empty text "" is all padding, the unconditional prompt."""
+    ids = torch.zeros(len(prompts), MAX_WORDS, dtype=torch.long, device="cpu")
     for row, prompt in enumerate(prompts):
         found = [WORDS.index(word) for word in words(prompt)] if prompt else []
-        if len(found) > length:
-            raise ValueError(f'the prompt "{prompt}" has {len(found)} words; this model reads at most {length}')
         ids[row, : len(found)] = torch.tensor(found, dtype=torch.long, device="cpu")
     return ids
 
