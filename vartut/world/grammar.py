@@ -88,10 +88,10 @@ def words(prompt: str) -> list[str]:
 
 def token_ids(prompts) -> torch.Tensor:
     """Word ids (B, MAX_WORDS), padded with 0; the empty text "" is all padding, the unconditional prompt."""
-    ids = torch.zeros(len(prompts), MAX_WORDS, dtype=torch.long)
+    ids = torch.zeros(len(prompts), MAX_WORDS, dtype=torch.long, device="cpu")
     for row, prompt in enumerate(prompts):
         found = [WORDS.index(word) for word in words(prompt)] if prompt else []
-        ids[row, : len(found)] = torch.tensor(found, dtype=torch.long)
+        ids[row, : len(found)] = torch.tensor(found, dtype=torch.long, device="cpu")
     return ids
 
 
