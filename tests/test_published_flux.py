@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from contract import finish
 from scipy.stats import kstest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,8 +38,7 @@ def encode(prompts):
     return embedded, torch.randn(1, 16, generator=draws), torch.zeros(len(embedded), 3)
 
 
-@pytest.fixture(scope="module")
-def parts():
+def tiny_parts():
     """diffusers' own models in a tiny configuration, with weights large enough that the text matters."""
     torch.manual_seed(0)
     transformer = FluxTransformer2DModel(
@@ -55,16 +55,14 @@ def parts():
     return transformer.eval(), vae.eval(), FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
 
 
+@pytest.fixture(scope="module")
+def parts():
+    return tiny_parts()
+
+
 @pytest.fixture
 def sampler(parts):
     return FluxSampler(*parts, encode, **SIZE)
-
-
-def finish(sampler, state):
-    """Child 0 until the picture is done."""
-    while state.step < sampler.num_steps:
-        state = sampler.expand(state)
-    return state
 
 
 def redness(images, prompts):
@@ -236,6 +234,25 @@ def test_the_marginals_are_those_of_the_ode(parts, eta):
     assert kstest(last, "norm").pvalue > 0.001
 
 
+def test_an_odes_children_are_all_the_same(sampler):
+    state = sampler.expand(sampler.begin(["a fox"], 0))
+    children = sampler.tuned(eta=0).expand(state, 2)
+    assert torch.equal(children.x[0], children.x[1])
+    assert not torch.allclose(*sampler.expand(state, 2).x, atol=1e-2)
+
+
+def test_a_pass_of_another_guidance_or_schedule_is_not_reused(sampler):
+    state = sampler.expand(sampler.begin(["a fox"], 0))
+    sampler.expand(state)  # its pass is remembered now
+    for other in (sampler.tuned(guidance=1.0), sampler.tuned(steps=2)):
+        fresh = sampler.expand(sampler.begin(["a fox"], 0))
+        torch.testing.assert_close(other.latent(sampler.expand(state)), other.latent(sampler.expand(fresh)))
+        torch.testing.assert_close(other.expand(state).x, other.expand(fresh).x)
+    before = state.ledger.nfe
+    other.expand(state, 3)
+    assert state.ledger.nfe == before, "with the same settings it is"
+
+
 # ---- the protocol --------------------------------------------------------------------------------------------------
 
 
@@ -268,65 +285,6 @@ def test_the_first_step_needs_no_pass_and_a_preview_pays_for_the_next(sampler):
     assert ledger.total("flops", "decoder") == 12 * decode_flops(sampler.vae, 8, 12)
 
 
-def test_aliases_share_their_pass_and_are_no_new_draw(sampler):
-    state = sampler.expand(sampler.begin(["a fox"], 0))
-    doubled = sampler.select(state, [0, 0, 0])
-    children = sampler.expand(doubled, [2, 1, 0])
-    assert state.ledger.nfe == 1
-    assert len(children) == 3
-    assert torch.equal(children.x[0], children.x[2])
-    assert not torch.allclose(children.x[0], children.x[1], atol=1e-2)
-
-
-def test_a_state_is_a_value(sampler):
-    state = sampler.expand(sampler.begin(["a fox"], 0))
-    before = state.x.clone()
-    one = sampler.expand(state, 2)
-    finish(sampler, one)
-    sampler.preview(state)
-    assert torch.equal(state.x, before)
-    assert state.step == 1
-    assert torch.equal(sampler.expand(state, 2).x, one.x)
-
-
-def test_children_are_numbered_and_budgets_nest(sampler):
-    state = sampler.expand(sampler.begin(["a fox"], 0))
-    four = sampler.expand(state, 4)
-    assert four.paths == ((0, 0), (0, 1), (0, 2), (0, 3))
-    torch.testing.assert_close(sampler.expand(state, 2).x, four.x[:2])
-    torch.testing.assert_close(sampler.expand(state, 2, first=2).x, four.x[2:])
-    pairs = torch.pdist(four.x.flatten(1))
-    assert pairs.min() > 0.1
-    same = sampler.tuned(eta=0).expand(state, 2)
-    assert torch.equal(same.x[0], same.x[1]), "an ODE's children are all the same"
-
-
-def test_rows_do_not_depend_on_the_batch(sampler):
-    """Texts of different lengths in one batch, rows in another order, prompts repeated."""
-    together = finish(sampler, sampler.begin(PROMPTS, [5, 6, 7]))
-    pictures = sampler.preview(together)
-    for row, (prompt, seed) in enumerate(zip(PROMPTS, [5, 6, 7])):
-        alone = finish(sampler, sampler.begin([prompt], [seed]))
-        torch.testing.assert_close(alone.x[0], together.x[row], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(sampler.preview(alone)[0], pictures[row], atol=1e-5, rtol=0)
-    swapped = finish(sampler, sampler.begin(PROMPTS[::-1], [7, 6, 5]))
-    torch.testing.assert_close(swapped.x.flip(0), together.x, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(pictures[0], pictures[2], atol=1e-2), "the same prompt, another seed"
-    other = finish(sampler, sampler.begin(["two cups on a table"], [5]))
-    assert not torch.allclose(other.x[0], together.x[0], atol=1e-2), "the text matters"
-
-
-def test_forks_equal_painting_anew(sampler):
-    state = sampler.expand(sampler.begin(PROMPTS, 5), 2)
-    state = sampler.expand(sampler.select(state, [4, 0, 0, 3]), [2, 1, 0, 1])
-    state = finish(sampler, sampler.select(sampler.expand(state, 2), [7, 2, 2, 1]))
-    for row in range(len(state)):
-        alone = sampler.begin([state.prompts[row]], [state.seeds[row]])
-        for child in state.paths[row]:
-            alone = sampler.expand(alone, 1, first=child)
-        torch.testing.assert_close(alone.x[0], state.x[row], atol=1e-5, rtol=1e-5)
-
-
 def test_previews_at_every_step(sampler):
     state = sampler.begin(PROMPTS[:2], 1)
     assert torch.equal(sampler.latent(state), torch.zeros(2, 4, 8, 12)), "nothing is known yet"
@@ -338,13 +296,6 @@ def test_previews_at_every_step(sampler):
         assert sampler.latent(state).shape == (2, 4, 8, 12)
         state = sampler.expand(state)
     torch.testing.assert_close(sampler.latent(state), flux_unpacked(state.x, 4, 6))
-
-
-def test_no_row_is_a_state_too(sampler):
-    state = sampler.expand(sampler.begin(["a fox"], 0))
-    for empty in (sampler.select(state, []), sampler.expand(state, 0), sampler.expand(sampler.select(state, []), 3)):
-        assert len(empty) == len(empty.x) == 0
-    assert state.ledger.nfe == 0
 
 
 def test_there_is_no_log_prob(sampler):

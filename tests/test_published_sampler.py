@@ -7,10 +7,10 @@ import json
 
 import pytest
 import torch
+from contract import near_ties
 from parity import cases
 from parity.cases import PROMPTS, finish
 from parity.cases import sampler as make
-from test_sampler import near_ties
 
 from vartut import beam_search, greedy_search, hub, random_search
 from vartut.ledger import Ledger
@@ -91,27 +91,6 @@ def test_forks_compute_what_the_bare_model_computes(sampler, case):
         torch.testing.assert_close(state.log_prob[row], total, atol=2e-3, rtol=0)
 
 
-def test_pictures_painted_alone_by_their_paths_are_the_same(sampler, case):
-    state, ties = forked(sampler, case), 0
-    for row in range(len(state)):
-        alone = sampler.begin(state.prompts[row], [state.seeds[row]])
-        for child in state.paths[row]:
-            alone = sampler.expand(alone, 1, first=child)
-        ties += near_ties(sampler, alone, state, [row])
-    print(f"{ties} near-ties")
-    assert ties <= 1
-
-
-def test_chunks_and_the_order_of_a_batch_do_not_matter(sampler, case):
-    start = sampler.expand(sampler.begin(PROMPTS[case], 8), 3)
-    whole, ties = finish(sampler, start), 0
-    again = sampler.expand(sampler.begin(PROMPTS[case], 8), 3)
-    for rows in ([4, 1, 5], [0], [3, 2]):
-        ties += near_ties(sampler, finish(sampler, sampler.select(again, rows)), whole, rows)
-    print(f"{ties} near-ties")
-    assert ties <= 1
-
-
 def test_rows_from_several_passes_go_on_together(sampler, case):
     """After a pass for some rows and another for the rest, their keys and values lie in two places."""
     start = sampler.expand(sampler.begin(PROMPTS[case], 8), 2)
@@ -120,14 +99,6 @@ def test_rows_from_several_passes_go_on_together(sampler, case):
     assert len({id(cell.parent.result) for cell in mixed.cells}) == 2
     together = sampler.expand(sampler.expand(sampler.begin(PROMPTS[case], 8), 2))
     assert near_ties(sampler, finish(sampler, mixed), finish(sampler, together)) == 0
-
-
-def test_children_nest(sampler, case):
-    state = sampler.expand(sampler.begin(PROMPTS[case], 2))
-    four, two, later = sampler.expand(state, 4), sampler.expand(state, 2), sampler.expand(state, 2, first=2)
-    assert torch.equal(two.tokens[1], four.tokens[1][[0, 1, 4, 5]])
-    assert torch.equal(later.tokens[1], four.tokens[1][[2, 3, 6, 7]])
-    assert len(four.tokens[1].flatten(1).unique(dim=0)) > 2, "children must differ"
 
 
 def test_siblings_share_a_pass_and_the_last_scale_is_not_kept(sampler, case):
@@ -143,12 +114,6 @@ def test_siblings_share_a_pass_and_the_last_scale_is_not_kept(sampler, case):
     assert state.ledger.total("cache_bytes") == kept
     sampler.expand(sampler.expand(sampler.begin(PROMPTS[case][0], 0, ledger := Ledger())), 3, first=1)
     assert ledger.nfe == 2
-
-
-def test_no_rows_are_a_state_too(sampler, case):
-    state = sampler.expand(sampler.begin(PROMPTS[case], 0), 0)
-    assert len(finish(sampler, state)) == 0
-    assert len(sampler.preview(state)) == 0
 
 
 # ---- guidance ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from contract import finish, near_ties
 from scipy.stats import chisquare, kstest
 from toy_models import toy_sampler
 
@@ -13,20 +14,12 @@ from vartut.models.protocol import row_seed, uniform
 from vartut.world import token_ids
 
 PROMPTS = ["a red circle left of a blue square", "three stars", "a red circle left of a blue square", "an orange ring"]
-NEAR = 1e-4  # perturbed logits closer than this may change places with the batch
 
 
 @pytest.fixture(params=[False, True], ids=["codebook", "bits"])
 def sampler(request):
     """A sampler that uses all of its settings."""
     return toy_sampler(request.param, guidance=2.5, temperature=[1, 1, 0.9, 0.8, 0.7, 0.6], top_k=20, top_p=0.95)
-
-
-def finish(sampler, state):
-    """Child 0 until the picture is done."""
-    while state.step < sampler.num_steps:
-        state = sampler.expand(state)
-    return state
 
 
 def teacher_forced(sampler, state, prompts):
@@ -37,27 +30,6 @@ def teacher_forced(sampler, state, prompts):
     with torch.no_grad():
         logits = sampler.transformer(token_ids(prompts), inputs)
     return logits.split([n * n for n in tokenizer.scales], 1)
-
-
-def near_ties(sampler, state, other, rows=None):
-    """How many rows part at a near-tie; fails where tokens differ that were no near-tie.
-
-    Row i of `state` is compared with row rows[i] of `other`, up to the first scale where they part.
-    """
-    parted = 0
-    for row, twin in enumerate(range(len(other)) if rows is None else rows):
-        assert state.paths[row] == other.paths[twin]
-        chain = state.cells[row].ancestors()[1:]  # the root is the text's
-        for k, cell in enumerate(chain):
-            differ = state.tokens[k][row] != other.tokens[k][twin]
-            if differ.any():
-                logits = cell.result.logits[cell.row][None]
-                scores = sampler.perturbed(k, logits, [state.seeds[row]], [state.paths[row][: k + 1]])[0]
-                gap = scores.topk(2).values.diff().abs().squeeze(-1)
-                assert gap[differ].max() < NEAR, f"row {row} draws other tokens at scale {k}, and it was no near-tie"
-                parted += 1
-                break
-    return parted
 
 
 # ---- one pass per scale against one pass for all -------------------------------------------------------------------
@@ -126,28 +98,6 @@ def test_preview_of_every_prefix_is_the_tokenizers(sampler):
 # ---- what a picture depends on -------------------------------------------------------------------------------------
 
 
-def test_rows_do_not_depend_on_their_batch(sampler):
-    seeds = [11, 12, 13, 14]
-    together, ties = finish(sampler, sampler.begin(PROMPTS, seeds)), 0
-    for row, (prompt, seed) in enumerate(zip(PROMPTS, seeds)):
-        ties += near_ties(sampler, finish(sampler, sampler.begin(prompt, [seed])), together, [row])
-    backwards = finish(sampler, sampler.begin(PROMPTS[::-1], seeds[::-1]))
-    ties += near_ties(sampler, backwards, together, [3, 2, 1, 0])
-    print(f"{ties} near-ties")
-    assert ties <= 1
-
-
-def test_chunks_do_not_matter(sampler):
-    whole = finish(sampler, sampler.expand(sampler.begin(PROMPTS, 8), 4))
-    start, ties = sampler.begin(PROMPTS, 8), 0
-    for low in range(0, 16, 3):  # three rows at a time
-        rows = range(low, min(low + 3, 16))
-        part = finish(sampler, sampler.select(sampler.expand(start, 4), rows))
-        ties += near_ties(sampler, part, whole, rows)
-    print(f"{ties} near-ties")
-    assert ties <= 1
-
-
 def test_threads_do_not_matter(sampler):
     before, states = torch.get_num_threads(), []
     try:
@@ -159,22 +109,6 @@ def test_threads_do_not_matter(sampler):
     ties = near_ties(sampler, states[0], states[1]) + near_ties(sampler, states[0], states[2])
     print(f"{ties} near-ties")
     assert ties <= 1
-
-
-def test_children_nest_and_number_on(sampler):
-    state = sampler.expand(sampler.begin(PROMPTS, 10), 1)
-    six = sampler.expand(state, 6)
-    three = sampler.expand(state, 3)
-    later = sampler.expand(state, 3, first=3)
-    mixed = sampler.expand(state, [0, 2, 1, 0])
-    low = [6 * row + j for row in range(4) for j in range(3)]
-    high = [6 * row + 3 + j for row in range(4) for j in range(3)]
-    for some, rows in ((three, low), (later, high), (mixed, [6, 7, 12])):
-        assert some.paths == tuple(six.paths[row] for row in rows)
-        assert some.prompts == tuple(six.prompts[row] for row in rows)
-        for k in range(2):  # the same pass, so the same to the bit
-            assert torch.equal(some.tokens[k], six.tokens[k][rows])
-        assert torch.equal(some.log_prob, six.log_prob[rows])
 
 
 def test_seeds_and_paths_decide_the_draw():
@@ -204,16 +138,6 @@ def counted(monkeypatch):
     return sampler, calls
 
 
-def test_siblings_share_their_parents_pass(counted):
-    sampler, calls = counted
-    state = sampler.expand(sampler.begin(["a star", "a ring"], 0), 5)
-    assert calls == [2]
-    assert state.ledger.nfe == 2
-    assert state.ledger.paper_nfe == 10
-    sampler.expand(state)
-    assert calls == [2, 10]
-
-
 def test_a_state_remembers_its_pass(counted):
     sampler, calls = counted
     state = sampler.expand(sampler.begin("a star", 0), 3)
@@ -235,16 +159,6 @@ def test_half_run_batches_run_the_rest_alone(counted):
     assert calls == [1, 2, 2]
 
 
-def test_aliases_share_one_pass_and_are_no_new_draws(counted):
-    sampler, calls = counted
-    state = sampler.expand(sampler.begin("a star", 0), 2)
-    alias = sampler.select(state, [1, 1, 0, 1])
-    assert alias.paths == ((1,), (1,), (0,), (1,))
-    children = sampler.expand(alias)
-    assert calls == [1, 2]
-    assert torch.equal(children.tokens[1][0], children.tokens[1][3])
-
-
 def test_a_prompt_is_encoded_once(monkeypatch):
     sampler, seen = toy_sampler(), []
     encode = sampler.transformer.encode_text
@@ -259,27 +173,6 @@ def test_without_guidance_there_is_one_branch():
     state = finish(sampler := toy_sampler(guidance=1), sampler.begin("a star", 0))
     assert state.ledger.nfe == 6
     assert state.ledger.total("passes", "transformer") == 6
-
-
-def test_states_are_values(counted):
-    sampler, _ = counted
-    state = sampler.expand(sampler.begin(["a star", "a ring"], 0), 2)
-    facts = (state.step, state.paths, state.seeds, state.prompts)
-    copies = [t.clone() for t in (*state.tokens, state.sum, state.log_prob)]
-    once = finish(sampler, sampler.select(sampler.expand(state, 3), [5, 4, 11]))
-    assert facts == (state.step, state.paths, state.seeds, state.prompts)
-    assert all(torch.equal(a, b) for a, b in zip(copies, (*state.tokens, state.sum, state.log_prob)))
-    twice = finish(sampler, sampler.select(sampler.expand(state, 3), [5, 4, 11]))
-    assert near_ties(sampler, once, twice) == 0
-    with pytest.raises(AttributeError):
-        state.step = 3
-
-
-def test_no_rows_are_a_state_too(sampler):
-    state = sampler.expand(sampler.begin(PROMPTS, 0), 0)
-    assert len(state) == 0
-    assert len(finish(sampler, state)) == 0
-    assert len(sampler.expand(sampler.select(sampler.begin(PROMPTS, 0), []))) == 0
 
 
 # ---- the draws -----------------------------------------------------------------------------------------------------

@@ -236,13 +236,13 @@ def past_of(cells: list[Cell], branches: int) -> torch.Tensor:
     Those of the text and of every scale so far stand one after the other along the M positions.
     """
     chains = [cell.ancestors() for cell in cells]  # a row's own, the text's first
-    parts = [gather([chain[part] for chain in chains]) for part in range(len(chains[0]))]
-    return torch.cat([kv[:, :branches] for kv in parts], dim=POSITION)
+    parts = [gather([chain[part] for chain in chains], branches) for part in range(len(chains[0]))]
+    return torch.cat(parts, dim=POSITION)
 
 
-def gather(cells: list[Cell]) -> torch.Tensor:
-    """Keys and values of one scale for a batch of rows: (B, branches, depth, 2, H, n, D)."""
+def gather(cells: list[Cell], branches: int) -> torch.Tensor:
+    """Keys and values of one scale for a batch of rows: (R, branches, depth, 2, H, n, D)."""
     first = cells[0].result
     if all(cell.result is first for cell in cells):
-        return first.kv[[cell.row for cell in cells]]
-    return torch.stack([cell.result.kv[cell.row] for cell in cells])
+        return first.kv[[cell.row for cell in cells], :branches]
+    return torch.stack([cell.result.kv[cell.row, :branches] for cell in cells])

@@ -189,6 +189,9 @@ class FluxSampler(Sampler):
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [0, 1] of latents."""
+        if not len(latent):  # the autoencoder cannot do nothing
+            cell = 2 ** len(self.vae.config.block_out_channels)
+            return torch.zeros(0, 3, cell * self.grid[0], cell * self.grid[1], device=latent.device)
         config = self.vae.config
         latent = (latent / config.scaling_factor + (config.shift_factor or 0)).to(self.vae.dtype)
         return (self.vae.decode(latent, return_dict=False)[0].float() * 0.5 + 0.5).clamp(0, 1)

@@ -64,7 +64,8 @@ class BitTokenizer(nn.Module):
 
     def empty(self, rows: int) -> Tensor:
         """The latent before any scale is drawn: zeros (rows, bits, S, S), float32."""
-        return torch.zeros(rows, self.bits, self.scales[-1], self.scales[-1], device=self.decoder.conv_in.bias.device)
+        shape = (rows, self.bits, self.scales[-1], self.scales[-1])
+        return self.decoder.conv_in.bias.new_zeros(shape, dtype=torch.float32)
 
     @torch.no_grad()
     def add(self, k: int, latent: Tensor, tokens: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class VARTokenizer(nn.Module):
     def empty(self, rows: int) -> Tensor:
         """The latent before any scale is drawn: zeros (rows, C, S, S), float32."""
         size = self.scales[-1]
-        return torch.zeros(rows, self.channels, size, size, device=self.post_quant_conv.bias.device)
+        return self.post_quant_conv.bias.new_zeros((rows, self.channels, size, size), dtype=torch.float32)
 
     @torch.no_grad()
     def add(self, k: int, latent: Tensor, tokens: Tensor) -> Tensor:

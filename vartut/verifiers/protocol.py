@@ -8,6 +8,7 @@ read: `paired` does that for all of them.  No pictures have no scores: (0,).
 
 import torch
 
+from ..device import plain_defaults
 from ..inputs import check_pictures, one
 
 
@@ -23,6 +24,7 @@ class Oracle:
     def __init__(self, judge):
         self.judge = judge
 
+    @plain_defaults()
     def __call__(self, images: torch.Tensor, prompts) -> torch.Tensor:
         """Grades (B,) of pictures that the judge reads; raises ValueError in a line for what it does not."""
         grades = [verdict.grade for verdict in self.judge(images, paired(images, prompts))]
