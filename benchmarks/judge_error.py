@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from vartut import world
 from vartut.measure.statistics import wilson
+from vartut.paths import expanded
 from vartut.world.judging import find, verdict
 
 KINDS = {  # which kind a word is of; a change is of the kind of the new word
@@ -173,7 +174,7 @@ def main():
     reader.add_argument("--clean", type=int, default=1000, help="scenes of clean pictures")
     reader.add_argument("--scenes", type=int, default=160, help="scenes of every kind of damage")
     reader.add_argument("--seed", type=int, default=0)
-    reader.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "data/results/judge_error.csv")
+    reader.add_argument("--out", type=expanded, default=Path(__file__).parents[1] / "data/results/judge_error.csv")
     asked = reader.parse_args()
     all_scenes = world.sample("all", max(asked.clean, asked.scenes), "test", asked.seed)
     rng = random.Random(f"judge_error/{asked.seed}")

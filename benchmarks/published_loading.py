@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from tables import replace_rows, stamp
 
-from vartut.paths import data_folder
+from vartut.paths import data_folder, expanded
 from vartut.published.files import published
 
 NAME = "infinity-2b"
@@ -28,7 +28,7 @@ import torch
 from vartut.published.loading import load_published
 
 def memory(field):
-    return int(re.search(field + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 2**20
+    return int(re.search(field + r":\\s+(\\d+)", open("/proc/self/status", encoding="utf-8").read())[1]) / 2**20
 
 before, peak, done = memory("RssAnon"), 0.0, threading.Event()
 
@@ -64,7 +64,7 @@ def write(folder: Path) -> float:
 def main() -> None:
     """Write, load, note, remove."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where 10 GB are free; default: the system's temporary folder")
+    parser.add_argument("--folder", type=expanded, help="where 10 GB are free; default: the system's temporary folder")
     with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as folder:
         size = write(Path(folder))
         command = [sys.executable, "-c", MEASURE, NAME, folder]

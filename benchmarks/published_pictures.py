@@ -20,6 +20,7 @@ other settings or prompts want another --out.  Needs the authors' weights; nobod
 
 import argparse
 import csv
+import io
 import json
 import os
 import sys
@@ -32,40 +33,16 @@ from PIL import Image
 import vartut
 from vartut.ledger import Ledger
 from vartut.models.protocol import row_seed
+from vartut.paths import expanded, write_files
 from vartut.published.clipscore import load_clip_score
 from vartut.published.sampler import label
-from vartut.published.text import FeatureFile
+from vartut.published.text import FeatureFile, read_prompt_file
 
 COLUMNS = ("prompt", "picture", "search", "verifier", "score", "finished", "nfe", "paper_nfe", "tflop", "seconds")
 SAME = {"ViT-L-14:openai": "clip-score", "ViT-L-14-quickgelu:openai": "clip-score"}  # open_clip's names of one model
 
 
 # ---- prompts -------------------------------------------------------------------------------------------------------
-
-
-def read_prompts(path: Path) -> list[dict]:
-    """A dict for each line that is not empty, at least with "prompt", a text; UTF-8 with or without a mark.
-
-    Raises ValueError naming the file and the line that is no prompt.
-    """
-    entries = []
-    for number, raw in enumerate(path.read_bytes().split(b"\n"), 1):
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            if not line:
-                continue
-            entry = json.loads(line) if path.suffix.lower() == ".jsonl" else {"prompt": line}
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not UTF-8; save the file as UTF-8") from error
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not JSON, {error}; one object a line is wanted") from error
-        prompt = entry.get("prompt") if isinstance(entry, dict) else None
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError(f'{path}, line {number}: wanted an object with a text, such as {{"prompt": "a red fox"}}')
-        entries.append(entry)
-    if not entries:
-        raise ValueError(f"{path} has no prompts: write one a line")
-    return entries
 
 
 def check_prompts(args, entries: list[dict]) -> None:
@@ -199,46 +176,39 @@ def paint(sampler, prompt: str, seed: int, args, verifier):
     return result.image, result.score, len(result.tree.finished_scores()), result.ledger
 
 
-def write_whole(path: Path, write) -> None:
-    """Let `write` fill a file beside `path` and give it that name: what is there is complete, whatever interrupts."""
-    part = path.with_name("part")
-    write(part)
-    part.replace(path)
-
-
 def save(image: torch.Tensor, path: Path) -> None:
     """A picture (3, H, W) in [0, 1] as a PNG."""
     pixels = (image.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(1, 2, 0)
-    picture = Image.fromarray(np.ascontiguousarray(pixels.numpy()))
-    write_whole(path, lambda part: picture.save(part, format="PNG"))
+    content = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels.numpy())).save(content, format="PNG")
+    write_files({path: content.getvalue()})
 
 
 def add_cost(path: Path, row: tuple) -> None:
-    """One picture's row of costs.csv."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, row] if new else [row])
+    """One picture's row of costs.csv; where there is no room for it, the others stay."""
+    text = io.StringIO(path.read_text(encoding="utf-8") if path.exists() else "")
+    new = not text.seek(0, io.SEEK_END)
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, row] if new else [row])
+    write_files({path: text.getvalue()})
 
 
 def run(args) -> int:
     """All prompts; returns the number of pictures painted."""
     check_numbers(args)
-    entries = read_prompts(args.prompts)
+    entries = read_prompt_file(args.prompts)
     check_prompts(args, entries)
     settings = chosen_settings(args, entries)
     check_folder(args.out, settings)
     sampler, verifier = load_models(args, entries)
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_whole(args.out / "settings.json", lambda part: part.write_text(json.dumps(settings, indent=1) + "\n"))
+    write_files({args.out / "settings.json": json.dumps(settings, indent=1) + "\n"})
     painted, costs = 0, args.out / "costs.csv"
     for i, entry in enumerate(entries):
         for j in range(args.n):
             path = picture_path(args, entry["prompt"], i, j)
             if path.exists():
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
             if args.layout == "geneval":
-                (path.parents[1] / "metadata.jsonl").write_text(json.dumps(entry) + "\n")
+                write_files({path.parents[1] / "metadata.jsonl": json.dumps(entry) + "\n"})
             seed = row_seed(args.seed, i * 10_000 + j)
             image, score, finished, ledger = paint(sampler, entry["prompt"], seed, args, verifier)
             found = ("", "") if score is None else (canonical(args.verifier), round(score, 5))
@@ -255,9 +225,9 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     top.add_argument("model", help="infinity-2b, infinity-125m or var-d16")
-    top.add_argument("--prompts", type=Path, required=True, help="one a line, or GenEval's evaluation_metadata.jsonl")
-    top.add_argument("--text", type=Path, help="a file of text features; without it flan-t5-xl's encoder is fetched")
-    top.add_argument("--out", type=Path, required=True, help="a folder for these settings and prompts alone")
+    top.add_argument("--prompts", type=expanded, required=True, help="one a line, or GenEval's .jsonl")
+    top.add_argument("--text", type=expanded, help="a file of text features; else flan-t5-xl's encoder is fetched")
+    top.add_argument("--out", type=expanded, required=True, help="a folder for these settings and prompts alone")
     top.add_argument("--layout", choices=("geneval", "compbench"), default="geneval", help="whose file names")
     top.add_argument("--n", type=int, default=1, help="pictures a prompt, each by its own search")
     top.add_argument("--search", choices=("none", "random", "greedy", "beam"), default="none")

@@ -25,11 +25,12 @@ import numpy as np
 import torch
 from PIL import Image
 from published_pictures import COLUMNS as COST_COLUMNS
-from published_pictures import canonical, load_any, read_prompts, read_settings
+from published_pictures import canonical, load_any, read_settings
 from tables import replace_rows, stamp
 
 from vartut import names
-from vartut.paths import data_folder
+from vartut.paths import data_folder, expanded
+from vartut.published.text import read_prompt_file
 
 COLUMNS = ("what", "ours", "low", "high", "prompts", "pictures", "verifier", "searched_with", "device", "commit")
 CATEGORIES = ("color", "shape", "texture", "spatial", "numeracy", "complex")  # of T2I-CompBench++ in the paper
@@ -122,7 +123,7 @@ def pictures(folder: Path, settings: dict) -> list[tuple[int, int, str, Path]]:
             for path in sorted((metadata.parent / "samples").glob("*.png")):
                 if not (metadata.parent.name.isdecimal() and path.stem.isdecimal()):
                     raise ValueError(f"{path} is not named 00000/samples/0000.png: move it away")
-                prompt = read_prompts(metadata)[0]["prompt"]
+                prompt = read_prompt_file(metadata)[0]["prompt"]
                 found.append((int(metadata.parent.name), int(path.stem), prompt, path))
     if not found:
         raise FileNotFoundError(f"no pictures in {folder}: paint them with benchmarks/published_pictures.py")
@@ -238,13 +239,13 @@ def run(args) -> dict:
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    top.add_argument("folder", type=Path, help="what published_pictures.py wrote, in either layout")
+    top.add_argument("folder", type=expanded, help="what published_pictures.py wrote, in either layout")
     top.add_argument("--verifier", help="as published_pictures.py names them; default: image-reward")
     top.add_argument("--what", help="the row of notebook 11's table that this fills; without it nothing is written")
     top.add_argument("--climbed", action="store_true", help="allow the verifier that the search climbed")
     top.add_argument("--value", type=float, help="the score that a benchmark's own program gave")
     top.add_argument("--by", help="that program")
-    top.add_argument("--table", type=Path, help="default: data/results/published_scores.csv")
+    top.add_argument("--table", type=expanded, help="default: data/results/published_scores.csv")
     return top
 
 

@@ -31,7 +31,7 @@ from torch import nn
 
 from vartut import beam_search
 from vartut.device import device
-from vartut.paths import data_folder
+from vartut.paths import data_folder, read_lines
 from vartut.published.costs import memory
 from vartut.published.loading import SIZES, precision
 from vartut.published.sampler import SETTINGS, ClassSampler, TextSampler, held_bytes
@@ -94,7 +94,7 @@ def peak_memory():
         found.append(torch.cuda.max_memory_allocated() - before)
         return
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what earlier runs freed would be used again, and not be counted
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    Path("/proc/self/clear_refs").write_bytes(b"5")  # VmHWM starts anew
     before = status("VmRSS")
     yield found
     found.append(status("VmHWM") - before)
@@ -102,7 +102,7 @@ def peak_memory():
 
 def status(field: str) -> int:
     """Bytes of this process from /proc/self/status."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field + ":")]
+    [line] = [line for line in read_lines("/proc/self/status") if line.startswith(field + ":")]
     return 1024 * int(line.split()[1])
 
 

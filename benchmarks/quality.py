@@ -19,7 +19,7 @@ from tables import replace_rows, stamp
 import vartut
 from vartut import hub, weights
 from vartut.measure import evaluate
-from vartut.paths import data_folder
+from vartut.paths import data_folder, expanded
 
 BEAM = {"width": 3, "candidates": 5}
 ARMS = {  # name: (model, verifier, search); no search: one sample a prompt; the beam finishes n = 90 pictures, too
@@ -57,7 +57,7 @@ def _search(search, verifier, sampler, prompt, seed):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arms", nargs="+", default=list(ARMS)[1:], choices=list(ARMS)[1:], metavar="ARM")
-    parser.add_argument("--half", type=Path, metavar="FOLDER", help="measure these older weights instead")
+    parser.add_argument("--half", type=expanded, metavar="FOLDER", help="measure these older weights instead")
     parser.add_argument("--n", type=int, help="prompts a task (default: 100 without search, 25 with)")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()

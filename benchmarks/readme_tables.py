@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tables import read_rows
 
-from vartut.paths import data_folder
+from vartut.paths import data_folder, write_files
 from vartut.weights import read_provenance
 from vartut.world import SHORT_TASKS as TASKS
 
@@ -79,4 +79,4 @@ if __name__ == "__main__":
     wanted = filled(now)
     if "--check" in sys.argv:
         sys.exit("README.md: run `python benchmarks/readme_tables.py`" if now != wanted else 0)
-    README.write_text(wanted, encoding="utf-8")
+    write_files({README: wanted})

@@ -1,5 +1,6 @@
 """Files: how they are named, read and written; on a disk without room, without a home, by several processes at once."""
 
+import ast
 import errno
 import locale
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from vartut.paths import data_folder, expanded, read_lines, write_files
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_home_is_put_in_for_its_sign(tmp_path, monkeypatch):
@@ -53,6 +56,26 @@ def test_lines_that_are_not_utf8_are_named(tmp_path):
         read_lines(tmp_path / "latin.txt")
     (tmp_path / "empty.txt").write_bytes(b"")
     assert read_lines(tmp_path / "empty.txt") == []
+
+
+def without_encoding(source: str) -> list[int]:
+    """The lines of a source that open, read or write text and leave the encoding to the locale."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            owner = getattr(getattr(node.func, "value", None), "id", "")
+            binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in node.args[-1:])
+            named = any(keyword.arg == "encoding" for keyword in node.keywords)
+            if name in ("open", "read_text", "write_text") and owner != "Image" and not binary and not named:
+                found.append(node.lineno)
+    return found
+
+
+def test_no_text_is_read_in_the_encoding_of_the_locale():
+    assert without_encoding("open('a')\nx.read_text()\nopen(p, 'rb')\nx.open(encoding='utf-8')") == [1, 2]
+    for path in [*(ROOT / "vartut").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
+        assert without_encoding(path.read_text(encoding="utf-8")) == [], f"{path} leaves the encoding to the locale"
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------

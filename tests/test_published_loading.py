@@ -4,9 +4,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -309,23 +312,30 @@ print(files.fetch("FoundationVision/var", "var_d16.pth", cache=sys.argv[1], revi
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("home", ["closed", "read-only", "unknown"])
-def test_weights_that_are_there_load_under_a_home_that_is_not_mine(home, hub, tmp_path):
+def test_weights_that_are_there_load_under_a_home_that_is_not_mine(home, hub):
     """As in a container: HOME is another's, closed or read-only, or nobody knows it."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    (tmp_path / "home").mkdir(mode=0o700 if home == "closed" else 0o755)
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own may be entered by its owner alone
+        place = Path(folder)
+        place.chmod(0o755)
+        shutil.copytree(hub["cache"], place / "hub", symlinks=True)
+        (place / "home").mkdir(mode=0o700 if home == "closed" else 0o755)
+        run = as_nobody(home, place)
+        assert run.stdout.strip().endswith(f"{COMMIT}/var_d16.pth"), run.stderr
+        assert "published.lock.json cannot be " in run.stderr
+        assert "Traceback" not in run.stderr
+        assert not list(place.glob("~*"))
+
+
+def as_nobody(home: str, place: Path) -> subprocess.CompletedProcess:
+    """Fetch the file from the cache `place`/hub as another user."""
     environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_CACHE_HOME")}
     code = NOBODY
     if home == "unknown":
         code = NOBODY.replace("65534", "54321")  # of no user
     else:
-        environment["HOME"] = str(tmp_path / "home")
-    command = [sys.executable, "-c", code, hub["cache"], COMMIT]
-    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-    assert run.stdout.strip().endswith(f"{COMMIT}/var_d16.pth"), run.stderr
-    assert "published.lock.json cannot be " in run.stderr
-    assert "Traceback" not in run.stderr
-    assert list(tmp_path.glob("~*")) == []
+        environment["HOME"] = str(place / "home")
+    command = [sys.executable, "-c", code, place / "hub", COMMIT]
+    return subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True)
 
 
 def test_an_unknown_model_names_the_nearest():
@@ -554,6 +564,41 @@ def test_the_command_writes_a_file_that_gives_the_features_back(encoder, tmp_pat
     torch.testing.assert_close(stored["a blue cup"], fresh, atol=2e-3, rtol=2e-3)
     with pytest.raises(ValueError, match="no features of 'a red foxes'; the nearest there is 'a red fox'"):
         stored["a red foxes"]
+
+
+def test_prompts_of_a_file_are_lines_of_utf8_or_objects(tmp_path):
+    listed = tmp_path / "prompts.txt"
+    listed.write_bytes("\ufeffun caf\u00e9\r\n\n a red\u2028fox\x0b\x0c\x85here \n".encode())
+    wanted = [{"prompt": "un caf\u00e9"}, {"prompt": "a red\u2028fox\x0b\x0c\x85here"}]
+    assert text.read_prompt_file(listed) == wanted
+    lines = [json.dumps(entry | {"tag": "x"}, ensure_ascii=False) for entry in wanted]
+    (tmp_path / "prompts.jsonl").write_bytes("\n".join(lines).encode())
+    assert text.read_prompt_file(tmp_path / "prompts.jsonl") == [entry | {"tag": "x"} for entry in wanted]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl"])
+def test_the_command_reads_a_file_of_prompts_as_the_painters_do(suffix, encoder, tmp_path, capsys, monkeypatch):
+    """GenEval's objects are not taken for prompts, and the shell has not read `--out=~/x`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prompt = "a red\u2028fox"
+    line = json.dumps({"prompt": prompt}, ensure_ascii=False) if suffix == ".jsonl" else prompt
+    (tmp_path / f"prompts{suffix}").write_bytes(line.encode())
+    assert text.main([f"--prompts=~/prompts{suffix}", "--out=~/x.safetensors", "--encoder", str(encoder)]) == 0
+    assert text.FeatureFile("~/x.safetensors").prompts == (prompt,)
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["x.safetensors"]
+
+
+def test_features_on_a_full_disk(tmp_path, monkeypatch):
+    text.save_features(tmp_path / "x.safetensors", {"a fox": torch.ones(2, 4)})
+    before = (tmp_path / "x.safetensors").read_bytes()
+
+    def no_room(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.Path, "write_bytes", no_room)
+    with pytest.raises(OSError, match=r"the disk is full: make room, and run it again: '.*/x\.safetensors'"):
+        text.save_features(tmp_path / "x.safetensors", {"a cup": torch.ones(2, 4)})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.safetensors": before}
 
 
 @pytest.mark.parametrize(

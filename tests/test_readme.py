@@ -3,7 +3,10 @@
 import ast
 import csv
 import importlib.util
+import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,35 @@ def test_commands_that_the_readme_gives_exist():
     assert scripts
     assert all((ROOT / script).exists() for script in scripts)
     assert set(re.findall(r"\bvartut train (\S+?)[`\s]", code)) - {"…"} <= set(cli.RECIPES)
+
+
+def test_commands_that_the_readme_gives_are_read_with_their_options():
+    fenced = "".join(README.split("```")[1::2])  # what stands between two fences
+    given = [shlex.split(line, comments=True)[1:] for line in fenced.splitlines() if re.match(r"\S*\bvartut ", line)]
+    plain = "".join(README.split("```")[::2])
+    given += [shlex.split(code)[1:] for code in re.findall(r"`(vartut \S+ [^`…]+)`", plain)]
+    assert any(words[0] == "paint" and "--search" in words for words in given), "what a user tries first"
+    for words in given:
+        assert callable(cli.parser().parse_args(words).run), words
+
+
+def test_make_runs_one_file_of_tests_or_one_notebook():
+    def made(*asked) -> list[str]:
+        outside = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "ONLY"))}
+        command = ["make", "-n", "VENV=.none", *asked]
+        done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True)
+        return [line.split() for line in done.stdout.splitlines() if " pytest " in line]
+
+    [one] = made("test-unit", "ONLY=tests/test_search.py")
+    assert one[-1] == "tests/test_search.py"
+    assert made("test-unit")[0][-1] == "tests"
+    [one] = made("test-notebooks", "ONLY=notebooks/02_images_as_tokens.ipynb")
+    assert [word for word in one if word.endswith(".ipynb")] == ["notebooks/02_images_as_tokens.ipynb"]
+    units, notebooks = made("test")
+    assert units[-1] == "tests"
+    assert [word for word in notebooks if word.endswith(".ipynb")] == sorted(
+        path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/*.ipynb")
+    )
 
 
 def test_snippets_run(capsys):

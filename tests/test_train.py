@@ -126,11 +126,11 @@ def test_another_batch_rate_or_start_does_not_resume(change, what, tmp_path):
 
 def test_the_log_has_no_step_twice_after_a_kill(tmp_path, monkeypatch):
     """Killed after a step was logged and before the next checkpoint; the last line is cut short."""
-    train(recipe_of("bits"), 102, tmp_path / "whole", log=quietly)
+    train(recipe_of("bits"), 52, tmp_path / "whole", log=quietly)
     ticks = iter([0.0] * 4 + [1000.0] + [1000.1] * 1000)  # so one checkpoint is saved after few steps, and no other
     monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
     with pytest.raises(KeyboardInterrupt):
-        train(killed_at(recipe_of("bits"), 60), 102, tmp_path / "killed", log=quietly)
+        train(killed_at(recipe_of("bits"), 51), 52, tmp_path / "killed", log=quietly)
     monkeypatch.undo()
     log = tmp_path / "killed" / LOG
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [0, 50], "one more than is saved"
@@ -138,7 +138,7 @@ def test_the_log_has_no_step_twice_after_a_kill(tmp_path, monkeypatch):
         assert 0 < int(file.metadata()["step"]) < 50
     with log.open("a") as file:
         file.write('{"step": 1')
-    train(recipe_of("bits"), 102, tmp_path / "killed", log=quietly)
+    train(recipe_of("bits"), 52, tmp_path / "killed", log=quietly)
     assert log.read_text() == (tmp_path / "whole" / LOG).read_text()
 
 

@@ -61,7 +61,7 @@ def autocast(where: torch.device):
 def fast_bf16() -> bool:
     """True if this CPU multiplies bfloat16 matrices in hardware; read from /proc/cpuinfo, False where there is none."""
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             flags = next((line for line in file if line.startswith("flags")), "").split()
     except FileNotFoundError:
         return False

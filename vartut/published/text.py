@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..names import nearest
+from ..paths import expanded, read_lines, write_files
 from ..torchvision_repair import repair
 from .files import TEXT_LICENCE, TEXT_REPO, commit_of, download
 from .loading import whole_model
@@ -44,6 +45,7 @@ def encode_text(
     repair()
     from transformers import AutoTokenizer, T5EncoderModel  # slow to import, and needed here only
 
+    encoder = expanded(encoder) if str(encoder).startswith("~") else encoder
     where = torch.device(where)
     dtype = dtype or (torch.bfloat16 if where.type == "cpu" else torch.float16)
     revision = commit_of(str(encoder), revision)
@@ -64,15 +66,38 @@ def encode_text(
     return features
 
 
+def read_prompt_file(path: Path) -> list[dict]:
+    """A dict for each line that is not empty, at least with "prompt", a text.
+
+    The lines of a .jsonl are objects, as in GenEval's evaluation_metadata.jsonl, those of any other file prompts; how
+    they are read see `paths.read_lines`.  Raises ValueError naming the file and the line that is no prompt.
+    """
+    entries = []
+    for number, line in enumerate(read_lines(path), 1):
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            entry = json.loads(line) if path.suffix.lower() == ".jsonl" else {"prompt": line}
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not JSON, {error}; one object a line is wanted") from error
+        prompt = entry.get("prompt") if isinstance(entry, dict) else None
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ValueError(f'{path}, line {number}: wanted an object with a text, such as {{"prompt": "a red fox"}}')
+        entries.append(entry)
+    if not entries:
+        raise ValueError(f"{path} has no prompts: write one a line")
+    return entries
+
+
 def save_features(path: str | Path, features: dict[str, Tensor], encoder: str | Path = TEXT_REPO) -> Path:
     """Write features by prompt to a .safetensors file, in half precision.  Raises ValueError if they do not fit it."""
-    path, prompts = Path(path), list(features)
+    path, prompts = expanded(path), list(features)
     tensors = {str(i): features[prompt].half().contiguous() for i, prompt in enumerate(prompts)}
     for prompt, tensor in zip(prompts, tensors.values()):
         if not torch.isfinite(tensor).all():
             raise ValueError(f'the features of "{prompt}" do not fit half precision')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {"prompts": json.dumps(prompts), "encoder": str(encoder)})
+    write_files({path: save(tensors, {"prompts": json.dumps(prompts), "encoder": str(encoder)})})
     return path
 
 
@@ -84,7 +109,7 @@ class FeatureFile:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = expanded(path)
         if not self.path.is_file():
             raise FileNotFoundError(
                 f"no text features at {path}: make them with `python -m vartut.published.text --out {path} PROMPT ...`"
@@ -118,7 +143,7 @@ def make_feature_file(prompts: list[str], out: str | Path, **encoding) -> Path:
     `encoding` are the arguments of `encode_text`.  Raises ValueError if the file was made with another encoder.
     """
     encoder, before = str(encoding.get("encoder", TEXT_REPO)), {}
-    if Path(out).is_file():
+    if expanded(out).is_file():
         file = FeatureFile(out)
         if file.encoder != encoder:
             raise ValueError(f"{out} has features of the encoder {file.encoder}, not of {encoder}: name another file")
@@ -131,14 +156,14 @@ def main(argv: list[str] | None = None) -> int:
     """The command: prompts from the line or, with --prompts, one per line of a file."""
     parser = argparse.ArgumentParser(prog="python -m vartut.published.text", description="Precompute text features.")
     parser.add_argument("prompt", nargs="*")
-    parser.add_argument("--prompts", type=Path, help="a text file with one prompt per line")
-    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write or add to")
+    parser.add_argument("--prompts", type=expanded, help="a text file with one prompt per line, or a .jsonl")
+    parser.add_argument("--out", type=expanded, required=True, help="the .safetensors file to write or add to")
     parser.add_argument("--encoder", default=TEXT_REPO, help="repository or folder of the T5 encoder")
     parser.add_argument("--where", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
     try:
-        lines = args.prompts.read_text().splitlines() if args.prompts else []
-        prompts = [*args.prompt, *(line.strip() for line in lines if line.strip())]
+        entries = read_prompt_file(args.prompts) if args.prompts else []
+        prompts = [*args.prompt, *(entry["prompt"] for entry in entries)]
         if not prompts:
             raise ValueError("no prompts: give them on the line, or a file of them with --prompts")
         path = make_feature_file(prompts, args.out, encoder=args.encoder, where=args.where)
