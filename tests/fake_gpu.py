@@ -128,8 +128,10 @@ def behind(x):
 
 def made_here(tensor, data, device=None, **more):
     """torch.tensor and its like, which fill memory of the device without any operation, by way of the CPU."""
-    made = tensor(data, **more)
-    return made if device is None else made.to(device)
+    if isinstance(data, torch.Tensor):
+        made = tensor(data, **more)
+        return made if device is None else made.to(device)
+    return tensor(data, device="cpu", **more).to(torch.empty(0).device if device is None else device)
 
 
 @contextlib.contextmanager

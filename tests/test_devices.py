@@ -156,6 +156,29 @@ def test_the_shipped_models_search_on_a_gpu_as_on_the_cpu(name):
     assert verdict.correct == vartut.judge(wanted.image[None], [PROMPT])[0].correct
 
 
+@pytest.mark.parametrize(("default", "own"), [("cuda:0", "cpu"), ("cpu", "cuda:0"), ("cuda:0", "cuda:0")])
+def test_the_users_defaults_do_not_matter_on_a_gpu(default, own):
+    def search(where):
+        sampler, verifier = vartut.load("tiny", where=where), vartut.load_verifier("clip", where=where)
+        oracle = vartut.load_verifier("oracle")
+        found = vartut.beam_search(sampler, PROMPT, verifier, width=2, candidates=2, branch=range(2), seed=0)
+        return found, oracle(found.image[None], PROMPT)
+
+    wanted, grade = search(torch.device("cpu"))
+    with fake_gpu():
+        torch.set_default_device(default)
+        torch.set_default_dtype(torch.float64)
+        try:
+            found, seen = search(torch.device(own))
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+    assert found.image.device == torch.device(own)
+    torch.testing.assert_close(numbers(found.image), wanted.image, atol=1e-4, rtol=0)
+    assert found.tree.finished_scores() == pytest.approx(wanted.tree.finished_scores(), abs=1e-4)
+    torch.testing.assert_close(numbers(seen), grade)
+
+
 @pytest.mark.parametrize("score", ["preview", "rollout"])
 def test_previews_random_and_greedy_search_run_on_a_gpu(score):
     with fake_gpu() as gpu:

@@ -3,7 +3,6 @@
 Tiny configurations filled by parity/recipe.py, held against the authors' outputs and against the same model driven
 without any fork.
 """
-import json
 
 import pytest
 import torch
@@ -326,7 +325,7 @@ def test_load_by_name_reads_the_authors_files_and_paints(published):
     sampler = hub.load("var-d16", **published)
     assert (sampler.guidance, sampler.top_k, sampler.top_p) == ([4.0] * 2, [900] * 2, [0.95] * 2)
     assert random_search(sampler, "golden retriever", redness, n=3).image.shape == (3, 32, 32)
-    assert json.loads(published["lock"].read_text())["FoundationVision/var"]["revision"] == COMMIT
+    assert not published["lock"].exists(), "offline nothing could be verified, so nothing is locked"
     features = text.save_features(published["folder"] / "f.safetensors", {"a fox": torch.randn(3, 128)})
     sampler = hub.load("infinity-125m", text=features, dtype=torch.bfloat16, **published)
     assert (sampler.guidance, sampler.temperature, sampler.top_p) == ([4.0] * 2, [0.5] * 2, [0.97] * 2)
