@@ -12,6 +12,11 @@ spoilt in a seeded way.  Every picture is judged against
 What is true of a scene is decided here from its values, by `true_of`, which shares no code with the judge.  Of a torn
 picture it is decided from the scene as it was before; a torn picture need not show it any more, so that its false
 rejects are partly right.
+
+And pictures that lie between two shapes, of which a careful eye would not say which they show: every two shapes in one
+place, size and colour, mixed pixel by pixel (`blended`, by the share of the second), or half of the one beside half of
+the other (`halved`).  Any shape that the judge names is a false accept there; at a share of .3 the first shape still
+prevails, and to name it may be right.
 """
 
 import argparse
@@ -159,6 +164,19 @@ def judged(scenes, lies, distort, strength, seed):
     return counts
 
 
+def rows_of(name, strength, counts, more) -> list[dict]:
+    """The table's rows of one kind of picture, and what is most telling of them on the screen."""
+    rows = []
+    for (error, kind), (wrong, n) in sorted(counts.items(), reverse=True):
+        low, high = wilson(wrong, n)
+        row = {"distortion": name, "strength": strength, "error": error, "changed_word": kind, "n": n}
+        row |= {"errors": wrong, "rate": round(wrong / n, 5), "low": round(low, 5), "high": round(high, 5)}
+        rows.append(row | more)
+        if kind == "all":
+            print(f"{name:>9} {strength:<5} {error}: {wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})", flush=True)
+    return rows
+
+
 def false_changes(scene, rng) -> list[tuple[str, str]]:
     """For each kind of word one change of the scene's prompt that the scene makes false, drawn at random."""
     by_kind = {}
@@ -166,6 +184,32 @@ def false_changes(scene, rng) -> list[tuple[str, str]]:
         if not true_of(scene.objects, world.parse(prompt)):
             by_kind.setdefault(kind, []).append(prompt)
     return [(prompts[int(rng.random() * len(prompts))], kind) for kind, prompts in by_kind.items()]
+
+
+# ---- between two shapes --------------------------------------------------------------------------------------------
+
+
+def pairs_of_shapes():
+    """Pictures of every two different shapes, in every colour and both sizes: two batches (896, 3, 64, 64)."""
+    cases = itertools.product(itertools.permutations(world.SHAPES, 2), world.COLORS, world.SIZES)
+    scenes = [
+        [world.Scene((world.Object(shape, color, "solid", size, 32, 32),), "", "") for shape in pair]
+        for pair, color, size in cases
+    ]
+    return [world.render([pair[i] for pair in scenes]) for i in (0, 1)]
+
+
+def blended(one, other, share):
+    """This share of the second picture in the first, pixel by pixel."""
+    return torch.lerp(one, other, share)
+
+
+def halved(one, other, share):
+    """The left part of the first picture beside the right part of the second, which takes this share."""
+    return torch.where(torch.arange(64) < 64 * (1 - share), one, other)
+
+
+BETWEEN = ((blended, 0.3), (blended, 0.4), (blended, 0.5), (halved, 0.5))
 
 
 def main():
@@ -185,16 +229,15 @@ def main():
         scenes = all_scenes[: asked.clean if name == "clean" else asked.scenes]
         started = time.perf_counter()
         counts = judged(scenes, lies[: len(scenes)], distort, strength, asked.seed)
-        minutes = (time.perf_counter() - started) / 60
-        for (error, kind), (wrong, n) in sorted(counts.items(), reverse=True):
-            low, high = wilson(wrong, n)
-            row = {"distortion": name, "strength": strength, "error": error, "changed_word": kind, "n": n}
-            row |= {"errors": wrong, "rate": round(wrong / n, 5), "low": round(low, 5), "high": round(high, 5)}
-            row |= {"scenes": len(scenes), "seed": asked.seed, **made, "minutes": round(minutes, 2)}
-            rows.append(row)
-            if kind == "all":
-                rate = f"{wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})"
-                print(f"{name:>9} {strength:<5} {error}: {rate}", flush=True)
+        more = {"scenes": len(scenes), "seed": asked.seed, **made}
+        rows += rows_of(name, strength, counts, more | {"minutes": round((time.perf_counter() - started) / 60, 2)})
+    one, other = pairs_of_shapes()
+    for mix, share in BETWEEN:
+        started = time.perf_counter()
+        named = [any(o.shape for o in found) for found in find(mix(one, other, share))]
+        counts, more = {("false accept", "all"): (sum(named), len(named))}, {"scenes": len(one), "seed": "", **made}
+        more["minutes"] = round((time.perf_counter() - started) / 60, 2)
+        rows += rows_of(mix.__name__, share, counts, more)
     replace_rows(asked.out, rows, key=lambda row: None)  # the whole table
     print(f"wrote {asked.out}")
 
