@@ -7,11 +7,13 @@ import pytest
 import torch
 from contract import finish, near_ties
 from scipy.stats import chisquare, kstest
-from toy_models import toy_sampler
+from torch.nn import functional as F
+from toy_models import randomise, toy_sampler, toy_tokenizer
 
-from vartut.models.next_scale import keep_likely
+from vartut.models.next_scale import NextScaleSampler, keep_likely
 from vartut.models.protocol import row_seed, uniform
-from vartut.world import token_ids
+from vartut.models.transformer import NextScaleTransformer
+from vartut.world import WORDS, token_ids
 
 PROMPTS = ["a red circle left of a blue square", "three stars", "a red circle left of a blue square", "an orange ring"]
 
@@ -284,6 +286,18 @@ def test_uniform_is_philox_of_a_hash():
     assert uniform(5, (0, 3), 7).tolist() == want[:7]
 
 
+def test_only_plain_integers_are_hashed():
+    for kind in (np.int64, np.uint8, torch.tensor):
+        assert torch.equal(uniform(kind(5), (kind(0), kind(3)), 7), uniform(5, (0, 3), 7))
+        assert row_seed(kind(5), kind(3)) == row_seed(5, 3)
+    assert torch.equal(uniform(5, torch.tensor([0, 3]), 7), uniform(5, (0, 3), 7))
+    assert row_seed(5, 3) == row_seed(5, "3") == int.from_bytes(hashlib.blake2b(b"5/3", digest_size=7).digest(), "big")
+    for wrong in (5.0, "5", True, None):
+        for call, given in ((uniform, (wrong, (0,), 1)), (uniform, (5, (wrong,), 1)), (row_seed, (wrong, 3))):
+            with pytest.raises(ValueError, match="whole number"):
+                call(*given)
+
+
 def test_uniform_is_uniform_and_never_0_or_1(monkeypatch):
     numbers = torch.cat([uniform(0, (child,), 5000) for child in range(10)]).numpy()
     assert kstest(numbers, "uniform").pvalue > 1e-4
@@ -323,12 +337,27 @@ def test_bad_input_is_refused_in_a_line(sampler):
         (lambda: sampler.tuned(guidance=[1, 2]), "6 scales"),
         (lambda: sampler.tuned(cfg=3), 'unknown setting "cfg"; did you mean'),
         (lambda: sampler.tuned(top_k=1.5), "top_k is a whole number; got 1.5"),
-        (lambda: sampler.begin("a star, " * 8 + "a star and a star", 0), "words"),
     ]
     for call, text in cases:
         with pytest.raises(ValueError, match=text) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_fewer_words_reads_short_prompts_and_refuses_long_ones():
+    """The number of words is the model's own, whatever the reader's padding."""
+    tokenizer = toy_tokenizer()
+    transformer = randomise(NextScaleTransformer(tokenizer, len(WORDS), 4, width=32, depth=2, heads=2), 0.3)
+    pictures = []
+    for columns in (3, 4, 9):
+        read = lambda prompts, columns=columns: F.pad(token_ids(prompts)[:, :3], (0, columns - 3))  # noqa: E731
+        sampler = NextScaleSampler(tokenizer, transformer, read)
+        pictures.append(sampler.preview(finish(sampler, sampler.begin("a red star", 0))))
+    assert torch.equal(pictures[0], pictures[1])
+    assert torch.equal(pictures[0], pictures[2])
+    with pytest.raises(ValueError, match="a prompt has 8 words; this model reads at most 4") as caught:
+        NextScaleSampler(tokenizer, transformer, token_ids).begin(["a star", PROMPTS[0]], 0)
+    assert "\n" not in str(caught.value)
 
 
 def test_tuned_shares_the_weights_and_leaves_the_original(sampler):
