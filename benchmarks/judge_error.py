@@ -173,7 +173,8 @@ def rows_of(name, strength, counts, more) -> list[dict]:
         row |= {"errors": wrong, "rate": round(wrong / n, 5), "low": round(low, 5), "high": round(high, 5)}
         rows.append(row | more)
         if kind == "all":
-            print(f"{name:>9} {strength:<5} {error}: {wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})", flush=True)
+            rate = f"{wrong} of {n}, {wrong / n:.2%} ({low:.2%} to {high:.2%})"
+            print(f"{name:>9} {strength:<5} {error}: {rate}", flush=True)
     return rows
 
 
