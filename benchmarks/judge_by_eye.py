@@ -1,0 +1,99 @@
+"""Does the judge agree with the eye?  200 pictures of tiny, labelled blind: data/results/judge_by_eye.csv.
+
+    python benchmarks/judge_by_eye.py --sheets FOLDER     ten sheets of 20 numbered pictures with prompts, to label
+    python benchmarks/judge_by_eye.py --labels FILE       the labels (number,label,note) beside the judge's verdicts
+    python benchmarks/judge_by_eye.py                     the verdicts anew, the labels as they are
+
+The pictures are plain samples, without search, of the first 25 test prompts of each of the eight short tasks, prompts
+and noise from the seed 2026.  Who labels sees picture and prompt alone, in a shuffled order, and follows this rule:
+
+- right: a careful person, asked "does it show this?", would say yes without hesitation.  Every described object is one
+  clean, recognisable object of that shape and of the colour, texture and size that are named, it stands as asked, and
+  where a number word stands there are exactly so many.  A further object does not matter, except to a number;
+- wrong: the same person would say no without hesitation;
+- cannot say: a described shape is torn, half-formed, between two shapes or merged with another, or something is so much
+  on the border that careful people would disagree.
+"""
+
+import argparse
+import csv
+import textwrap
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from tables import read_rows, replace_rows, stamp
+
+import vartut
+from vartut import weights, world
+from vartut.measure.evaluate import paint
+from vartut.models.protocol import row_seed
+from vartut.paths import data_folder, expanded
+
+TABLE = data_folder() / "results" / "judge_by_eye.csv"
+SEED, EACH = 2026, 25
+LABELS = ("right", "wrong", "cannot say")
+
+
+def pictures() -> list[tuple[str, int, str, torch.Tensor]]:
+    """Task, index, prompt and picture (3, 64, 64) of all 200; a picture's number is its place here."""
+    sampler, found = vartut.load("tiny"), []
+    for task in world.SHORT_TASKS:
+        prompts = world.prompts(task, EACH, "test", SEED)
+        images = paint(sampler, prompts, [row_seed(SEED, f"{task}/{i}") for i in range(EACH)])
+        found += [(task, i, prompt, image) for i, (prompt, image) in enumerate(zip(prompts, images))]
+    return found
+
+
+def draw_sheets(folder: Path) -> None:
+    """Write the sheets, in an order that tells nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = pictures()
+    order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(1)).tolist()
+    for sheet in range(10):
+        figure, axes = plt.subplots(4, 5, figsize=(12, 11))
+        for ax, number in zip(axes.flat, order[20 * sheet : 20 * sheet + 20]):
+            _, _, prompt, image = shown[number]
+            ax.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+            ax.set_axis_off()
+            ax.set_title(f"#{number}\n" + "\n".join(textwrap.wrap(prompt, 26)), fontsize=10)
+        figure.tight_layout()
+        figure.savefig(folder / f"sheet{sheet}.png", dpi=80)
+        plt.close(figure)
+
+
+def read_labels(path: Path) -> dict[int, dict]:
+    """Labels by number; raises ValueError unless each of the 200 has one of the three."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        found = {int(row["number"]): row for row in csv.DictReader(file)}
+    if sorted(found) != list(range(200)) or any(row["label"] not in LABELS for row in found.values()):
+        raise ValueError(f"{path}: one line for each of the numbers 0 to 199, its label one of {', '.join(LABELS)}")
+    return found
+
+
+def main():
+    """Draw the sheets, or write the table."""
+    reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    reader.add_argument("--sheets", type=expanded)
+    reader.add_argument("--labels", type=expanded)
+    asked = reader.parse_args()
+    if asked.sheets:
+        draw_sheets(asked.sheets)
+        return
+    labels = read_labels(asked.labels) if asked.labels else dict(enumerate(read_rows(TABLE)))
+    shown, rows = pictures(), []
+    made = {"weights": weights.read_provenance("tiny")["sha256"][:12], "seed": SEED, **stamp()}
+    verdicts = vartut.judge(torch.stack([image for *_, image in shown]), [prompt for _, _, prompt, _ in shown])
+    for number, ((task, index, prompt, _), said) in enumerate(zip(shown, verdicts)):
+        row = {"number": number, "task": task, "index": index, "prompt": prompt, "label": labels[number]["label"]}
+        row |= {"note": labels[number]["note"], "judge": "right" if said.correct else "wrong"}
+        rows.append(row | {"grade": round(said.grade, 3), "judge_says": said.reason, **made})
+    for label in LABELS:
+        own = [row for row in rows if row["label"] == label]
+        print(f"{label}: {len(own)}, of which the judge accepts {sum(row['judge'] == 'right' for row in own)}")
+    replace_rows(TABLE, rows, key=lambda row: None)  # the whole table
+    print(f"wrote {TABLE}")
+
+
+if __name__ == "__main__":
+    main()
