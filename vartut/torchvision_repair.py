@@ -6,6 +6,7 @@ model of transformers with it, though none of them needs a compiled operator her
 the import through; to call one still fails, with torch's own message.
 """
 
+import copyreg
 import importlib
 import sys
 
@@ -44,3 +45,25 @@ def repair() -> bool:
     DECLARED.append(library)
     importlib.import_module("torchvision")
     return True
+
+
+def repair_in_pickles_of(kind: type) -> None:
+    """Have pickles of a class that holds a model of open_clip or transformers repair before these are imported.
+
+    A pickle is carried out from its front, in a fresh process as anywhere: what stands first in it is done first.
+    """
+    copyreg.pickle(kind, lambda made: (restored, (Repair(), type(made), made.__dict__)))
+
+
+class Repair:
+    """In a pickle, a call of `repair`."""
+
+    def __reduce__(self):
+        return repair, ()
+
+
+def restored(_: object, kind: type, attributes: dict) -> object:
+    """The object of that class with these attributes."""
+    made = kind.__new__(kind)
+    made.__dict__.update(attributes)
+    return made

@@ -36,7 +36,8 @@ from ..inputs import finite, whole
 from ..ledger import Ledger
 from ..models.protocol import Cell, Sampler, State, children, rows_of, take, uniform
 from ..names import check_name
-from ..torchvision_repair import repair
+from ..paths import expanded
+from ..torchvision_repair import repair, repair_in_pickles_of
 from .files import commit_of
 
 REPOSITORY = "black-forest-labs/FLUX.1-dev"  # its licence: non-commercial; FLUX.1-schnell is Apache-2.0
@@ -247,6 +248,9 @@ class FluxSampler(Sampler):
             state.cells[row].result = ((self.sigmas[state.step - 1], self.guidance), v.clone())
 
 
+repair_in_pickles_of(FluxSampler)
+
+
 def velocities(state: FlowState) -> Tensor:
     """The velocities (B, N, C) of rows whose passes have run."""
     return torch.stack([cell.result[1] for cell in state.cells])
@@ -303,6 +307,7 @@ def load(
     run this with the published weights yet.  Raises ModuleNotFoundError without diffusers, FileNotFoundError where
     there are no weights, each in one line.
     """
+    path = expanded(path) if str(path).startswith("~") else path
     repair()
     try:
         from diffusers import FluxPipeline

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..device import device, plain_defaults
-from ..torchvision_repair import repair
+from ..torchvision_repair import repair, repair_in_pickles_of
 from ..verifiers.protocol import paired
 from .clipscore import prepared
 from .files import fetch
@@ -116,6 +116,9 @@ class ImageReward:
         ids = torch.tensor([one.ids for one in read], dtype=torch.long, device=self.where)
         mask = torch.tensor([one.attention_mask for one in read], dtype=torch.long, device=self.where)
         return self.model(prepared(images.to(self.where), self.size, **PIXELS), ids, mask)
+
+
+repair_in_pickles_of(ImageReward)
 
 
 def reward_flops(model: RewardModel) -> int:

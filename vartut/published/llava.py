@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..device import device, half_dtype, plain_defaults
-from ..torchvision_repair import repair
+from ..paths import expanded
+from ..torchvision_repair import Repair, repair
 from ..verifiers.protocol import paired
 from .files import commit_of, download
 from .loading import whole_model
@@ -42,6 +43,11 @@ class VQAScore:
         self.model, self.processor = model.eval().requires_grad_(False), processor
         self.where = model.device
         self.flops_per_image = 0  # of the last question: it depends on the picture's shape and the prompt's length
+
+    def __reduce__(self):
+        """Pickled as settings and weights: a model of transformers that is only unpickled, or copied, does not run."""
+        attributes = {name: value for name, value in vars(self).items() if name != "model"}
+        return rebuilt, (Repair(), type(self.model), self.model.config, self.model.state_dict(), attributes)
 
     @plain_defaults()
     @torch.no_grad()
@@ -66,6 +72,15 @@ class VQAScore:
         others = logits.clone()
         others[self.answer] = -torch.inf
         return logits[self.answer] - others.logsumexp(0)
+
+
+def rebuilt(_: Repair, kind: type, config, weights: dict, attributes: dict) -> VQAScore:
+    """The verifier from its pickle: a new model with the old one's weights."""
+    verifier = VQAScore.__new__(VQAScore)
+    model = kind(config)
+    model.load_state_dict(weights, assign=True)
+    verifier.__dict__.update(attributes, model=model.to(attributes["where"]).eval().requires_grad_(False))
+    return verifier
 
 
 def answer_flops(model, tiles: int, tokens: int) -> int:
@@ -98,6 +113,7 @@ def load_llava(
     repair()
     from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor  # slow to import
 
+    path = expanded(path) if str(path).startswith("~") else path
     where = device() if where is None else torch.device(where)
     revision = commit_of(str(path), revision)
     missing = FileNotFoundError(

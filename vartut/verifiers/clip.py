@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from .. import torchvision_repair
 from ..device import plain_defaults
-from ..paths import data_folder
+from ..paths import data_folder, write_files
 from .protocol import paired
 
 NAME = "vartut-clip"  # open_clip's name for the model that data/clip/vartut-clip.json describes
@@ -95,7 +95,7 @@ def merges(vocabulary) -> list[tuple[str, str]]:
 def write_merges(path: Path, vocabulary) -> None:
     """Write the merges in the form that open_clip's tokenizer reads; the same bytes every time."""
     text = "\n".join(["#version: vartut", *(" ".join(pair) for pair in merges(vocabulary))])
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    write_files({path: gzip.compress(text.encode(), mtime=0)})
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
@@ -168,6 +168,9 @@ class ClipScore:
     def see(self, images: torch.Tensor) -> torch.Tensor:
         """Features (B, E) of pictures (B, 3, H, W) in [0, 1], of length 1."""
         return self.model.encode_image(self.prepare(images.to(self.where, torch.float32)), normalize=True)
+
+
+torchvision_repair.repair_in_pickles_of(ClipScore)
 
 
 def image_flops(tower) -> int:
