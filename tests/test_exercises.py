@@ -48,7 +48,7 @@ def test_an_answer_of_another_type_gets_a_sentence(capsys, answer, said):
     with exercise("2.1"):
         assert len(answer) == 0, "an empty text"
         assert answer.split() == [], "an empty text"
-    assert capsys.readouterr().out == f"2.1 not solved yet, the test expects an answer of another type: {said}\n"
+    assert capsys.readouterr().out == f"2.1 not solved yet, the test cannot use an answer of this type: {said}\n"
 
 
 SCRIPT = """

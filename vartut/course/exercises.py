@@ -29,7 +29,7 @@ def exercise(number: str) -> Iterator[None]:
     except (TypeError, AttributeError) as error:
         if error.__traceback__.tb_next.tb_next is not None:  # raised inside a function that the test calls
             raise
-        print(f"{number} not solved yet, the test expects an answer of another type: {error}")
+        print(f"{number} not solved yet, the test cannot use an answer of this type: {error}")
     else:
         unchecked = "not checked: `python -O` or PYTHONOPTIMIZE leaves all assertions out, start Python without them"
         print(f"{number} {'solved' if __debug__ else unchecked}")
