@@ -170,3 +170,17 @@ def test_snippets_run(capsys):
         ast.parse(snippet)
         exec(snippet, {"__name__": "readme"})
     assert capsys.readouterr().out
+
+
+def test_the_readme_gives_the_reconstructions_as_measured():
+    with open(data_folder() / "results" / "reconstruction.csv", newline="", encoding="utf-8") as file:
+        rows = {row["task"]: row for row in csv.DictReader(file) if row["tokenizer"] == "tokenizer"}
+    rate, low, high, dense = (
+        f"{100 * float(rows[task][key]):.{digits}f}"
+        for task, key, digits in (("all", "rate", 1), ("all", "low", 1), ("all", "high", 1), ("dense", "rate", 0))
+    )
+    n = int(rows["all"]["n"])
+    text = " ".join(README.split())
+    assert f"stays the same in {rate} % of {n} reconstructed test pictures ({low} to {high})" in text
+    assert f"the other {n - int(rows['all']['unchanged'])} show dotted rings" in text
+    assert f"of {rows['dense']['n']} dense pictures, of up to five objects, in {dense} %" in text
