@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from toy_models import toy_transformer
 
 from vartut.hub import read_prompts
 from vartut.ledger import Ledger
 from vartut.models.next_scale import NextScaleSampler
 from vartut.models.tokenizer import Tokenizer
+from vartut.models.transformer import NextScaleTransformer
 from vartut.search import beam_search, greedy_search, random_search
-from vartut.world import token_ids
+from vartut.world import WORDS, token_ids
 
 PROMPT = "a red circle left of a blue square"
 
@@ -296,7 +296,7 @@ def tiny(scales=(1, 1, 2), codes=2, seed=0, **settings):
     torch.manual_seed(seed)
     tokenizer = Tokenizer(codes=codes, channels=8, width=8, scales=scales)
     tokenizer.quantizer.codebook.normal_()
-    transformer = toy_transformer(tokenizer, width=24)
+    transformer = NextScaleTransformer(tokenizer, len(WORDS), 16, width=24, depth=2, heads=2)
     for parameter in [*tokenizer.phi.parameters(), *transformer.parameters()]:
         parameter.data += 0.15 * torch.randn_like(parameter)  # far from the near-uniform start: wrong draws would show
     return NextScaleSampler(tokenizer, transformer, read_prompts, **settings)
