@@ -60,7 +60,8 @@ def test_numbers_are_finite_and_within_bounds():
     for value in (0.5, np.float32(0.5), torch.tensor(0.5), np.array(0.5)):
         assert finite(0, 1, p=value) == 0.5
         assert type(finite(0, 1, p=value)) is float
-    assert type(finite(p=1)) is int
+    for value in (1, np.int64(1), torch.tensor(1)):
+        assert type(finite(p=value)) is int
     for value in (float("nan"), float("inf"), "1", True, None, torch.ones(2), 1.5, -1):
         assert refusal(finite, 0, 1, p=value).startswith("p is a number from 0 to 1; got ")
 

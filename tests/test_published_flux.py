@@ -4,6 +4,7 @@ import builtins
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from contract import finish
@@ -257,11 +258,14 @@ def test_a_pass_of_another_guidance_or_schedule_is_not_reused(sampler, settings)
 # ---- the protocol --------------------------------------------------------------------------------------------------
 
 
-def test_steps_and_branches(sampler):
+def test_steps_and_branches(sampler, parts):
     assert sampler.num_steps == 5
     assert list(sampler.branch_steps) == [0, 1, 2, 3], "the last pass draws nothing"
     assert list(sampler.tuned(eta=0).branch_steps) == [0], "an ODE branches on its first noise alone"
     assert sampler.tuned(steps=7).num_steps == 8
+    for kind in (np.int64, torch.tensor):
+        assert sampler.tuned(steps=kind(7)).sigmas == sampler.tuned(steps=7).sigmas
+        assert FluxSampler(*parts, encode, height=kind(16), width=kind(24), steps=kind(4)).grid == sampler.grid
     assert sampler.num_steps == 5
     assert sampler.sigmas[0] == 1
     assert sampler.sigmas[-1] == 0

@@ -4,6 +4,7 @@ Tiny configurations filled by parity/recipe.py, held against the authors' output
 without any fork.
 """
 
+import numpy as np
 import pytest
 import torch
 from contract import near_ties
@@ -160,12 +161,16 @@ def test_previews_at_every_scale_and_at_lower_resolutions(sampler, case):
         small = sampler.preview(state, grid=2)
         assert small.shape == (2, 3, 32, 32)
         torch.testing.assert_close(small, sampler.tokenizer.decode(latent, 2), atol=1e-5, rtol=0)
+        for two in (np.int64(2), torch.tensor(2)):
+            torch.testing.assert_close(sampler.preview(state, grid=two), small, atol=1e-5, rtol=0)
     costs_ = [entry.flops for entry in state.ledger.entries if entry.what == "decoder"]
     assert costs_[1] == pytest.approx(costs_[0] * (2 / full) ** 2, rel=0.05)
     assert torch.equal(sampler.preview(state, grid=full), picture)
-    for grid in (0, full + 1, 2.5):
+    costs_ = len(state.ledger.entries)
+    for grid in (0, full + 1, 2.5, True, "2"):
         with pytest.raises(ValueError, match=f"from 1 to {full}"):
             sampler.preview(state, grid=grid)
+    assert len(state.ledger.entries) == costs_, "what is refused costs nothing"
 
 
 def test_pictures_are_decoded_a_few_at_a_time(monkeypatch):

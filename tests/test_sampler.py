@@ -365,3 +365,22 @@ def test_tuned_shares_the_weights_and_leaves_the_original(sampler):
     assert cold.transformer is sampler.transformer
     assert cold.temperature == [0] * 6
     assert sampler.temperature[0] == 1
+
+
+def test_settings_per_scale_are_of_any_kind(sampler):
+    wanted = [1.0, 1.4, 1.8, 2.2, 2.6, 3.0]
+    for values in (np.linspace(1, 3, 6), torch.linspace(1, 3, 6), tuple(wanted), (v for v in wanted)):
+        found = sampler.tuned(guidance=values, temperature=1).guidance
+        assert found == pytest.approx(wanted)
+        assert all(type(value) is float for value in found)
+    for kind in (np.int64, torch.tensor):
+        assert sampler.tuned(top_k=kind(5)).top_k == [5] * 6
+        assert sampler.tuned(top_k=[kind(5)] * 6).top_k == [5] * 6
+    assert sampler.tuned(top_k=np.arange(6)).top_k == [0, 1, 2, 3, 4, 5]
+    for name, value in (
+        ("top_k", [1, 2, 3, 4, 5, 6.5]), ("top_k", True), ("top_k", -1), ("guidance", "234567"),
+        ("guidance", [1, 2, 3, 4, 5, None]), ("temperature", np.full(6, np.nan)), ("top_p", np.ones((2, 3))),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=name) as caught:
+            sampler.tuned(**{name: value})
+        assert "\n" not in str(caught.value)

@@ -4,6 +4,7 @@ Numbers: `whole`, `wholes`, `each`, `finite`.  Pictures: `check_pictures` refuse
 remedy; `as_pictures` understands all that a person would call a picture, for drawing and saving.
 """
 
+import contextlib
 import math
 import operator
 from collections.abc import Iterable, Mapping, Set
@@ -60,7 +61,7 @@ def each(count: int, least: int | None = None, **named) -> list[int]:
 
 
 def finite(low: float = -math.inf, high: float = math.inf, **named) -> int | float:
-    """The one named argument as a plain number from `low` to `high`: an int stays one, any other kind becomes a float.
+    """The one named argument as a plain number from `low` to `high`: integers of every kind an int, others a float.
 
     Raises ValueError for bools, texts, NaN, infinity, and numbers outside.
     """
@@ -68,10 +69,10 @@ def finite(low: float = -math.inf, high: float = math.inf, **named) -> int | flo
     kind = str(getattr(value, "dtype", type(value).__name__))
     number = None
     if "bool" not in kind and not isinstance(value, (str, bytes)):
-        try:
-            number = value if isinstance(value, int) else float(value)
-        except (TypeError, ValueError, RuntimeError):  # torch raises the last for several elements
-            number = None
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # torch raises the last for several elements
+            number = float(value)
+        with contextlib.suppress(TypeError, ValueError):
+            number = operator.index(value)
     if number is None or not math.isfinite(number) or not low <= number <= high:
         bound = "" if (low, high) == (-math.inf, math.inf) else f" from {low} to {high}"
         raise ValueError(f"{name} is a number{bound.replace('to inf', 'up')}; got {shown(value)}")
