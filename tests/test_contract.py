@@ -14,6 +14,7 @@ from toy_models import toy_sampler
 
 import vartut
 from vartut import world
+from vartut.hub import load_tokenizer
 from vartut.published.aesthetic import Aesthetic
 from vartut.published.ensemble import RankEnsemble
 from vartut.published.flux import FluxSampler
@@ -124,6 +125,17 @@ def test_what_is_loaded_under_the_users_defaults_is_the_same(name):
     with contract.user_defaults():
         found = vartut.load_verifier(name, where=CPU)(pictures, prompts)
     torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "tokenizer-bits"])
+def test_a_tokenizer_loaded_under_the_users_defaults_is_the_same(name):
+    pictures, wanted = scenes()[0], load_tokenizer(name, where=CPU)
+    with contract.user_defaults():
+        found = load_tokenizer(name, where=CPU)
+        tokens = found.encode(pictures)
+        seen = found.preview(tokens)
+    assert all(torch.equal(a, b) for a, b in zip(tokens, wanted.encode(pictures)))
+    torch.testing.assert_close(seen, wanted.preview(tokens))
 
 
 def test_a_search_under_the_users_defaults_is_the_same():
