@@ -1,5 +1,6 @@
 """Verifiers that go to another process: their pickles repair torchvision before anything imports it."""
 
+import concurrent.futures
 import copy
 import io
 import multiprocessing
@@ -82,8 +83,8 @@ def score(verifier):
 
 def test_a_spawned_worker_scores_as_this_process():
     verifier = vartut.load_verifier("clip", where=torch.device("cpu"))
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(score, [verifier]) == pytest.approx(score(verifier), abs=1e-5)
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(score, verifier).result() == pytest.approx(score(verifier), abs=1e-5)
 
 
 def test_copies_are_what_they_are_of():
