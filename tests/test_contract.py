@@ -127,11 +127,10 @@ def test_what_is_loaded_under_the_users_defaults_is_the_same(name):
     torch.testing.assert_close(found, wanted)
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "tokenizer-bits"])
-def test_a_tokenizer_loaded_under_the_users_defaults_is_the_same(name):
-    pictures, wanted = scenes()[0], load_tokenizer(name, where=CPU)
+def test_a_tokenizer_loaded_under_the_users_defaults_is_the_same():
+    pictures, wanted = scenes()[0], load_tokenizer(where=CPU)
     with contract.user_defaults():
-        found = load_tokenizer(name, where=CPU)
+        found = load_tokenizer(where=CPU)
         tokens = found.encode(pictures)
         seen = found.preview(tokens)
     assert all(torch.equal(a, b) for a, b in zip(tokens, wanted.encode(pictures)))
