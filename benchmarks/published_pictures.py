@@ -162,7 +162,7 @@ def paint(sampler, prompt: str, seed: int, args, verifier):
     """One picture (3, H, W), its score or None, the number of finished pictures, and the ledger."""
     if args.search == "none":
         ledger = Ledger()
-        state = sampler.begin([prompt], [seed], ledger=ledger)
+        state = sampler.begin([prompt], seed, ledger=ledger)  # as a search does: its first candidate
         while state.step < sampler.num_steps:
             state = sampler.expand(state)
         return sampler.preview(state)[0], None, 1, ledger

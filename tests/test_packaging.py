@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -49,10 +51,25 @@ def built(tmp_path: Path, version: str) -> list[str]:
         return wheel.namelist()
 
 
+def tracked(*folders: str) -> list[str]:
+    """The files that belong to the project: what git tracks, or all that an sdist unpacked to."""
+    if (ROOT / ".git").exists():
+        return subprocess.check_output(["git", "ls-files", *folders], cwd=ROOT, text=True).split()
+    found = [path.relative_to(ROOT) for folder in folders or (".",) for path in (ROOT / folder).rglob("*")]
+    return [path.as_posix() for path in found if (ROOT / path).is_file() and "__pycache__" not in path.parts]
+
+
+def test_sdist_has_all_that_is_tracked(tmp_path):
+    """So that the tests pass in what it unpacks to, and a packager has what a clone has."""
+    (artifact,) = SdistBuilder(str(ROOT)).build(directory=str(tmp_path))
+    with tarfile.open(artifact) as sdist:
+        names = {name.split("/", 1)[1] for name in sdist.getnames()}
+    assert set(tracked()) - names == set()
+
+
 def test_wheel_has_the_package_the_data_and_the_licence_and_finds_its_data(tmp_path):
     names = set(built(tmp_path, "standard"))
-    tracked = subprocess.check_output(["git", "ls-files", "vartut", "data"], cwd=ROOT, text=True)
-    for name in tracked.split():
+    for name in tracked("vartut", "data"):
         assert (f"vartut/{name}" if name.startswith("data/") else name) in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     strays = [name for name in names if not name.startswith(("vartut/", "vartut-0"))]

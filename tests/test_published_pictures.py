@@ -76,7 +76,7 @@ def test_pictures_lie_as_genevals_scorer_wants_them_and_are_the_samplers(script,
         assert json.loads((folder / "metadata.jsonl").read_text()) == {"prompt": prompt}
         assert sorted(p.name for p in (folder / "samples").iterdir()) == ["0000.png", "0001.png"]
     sampler = toy_sampler()
-    state = sampler.begin(PROMPTS[1:], [row_seed(0, 10_001)])
+    state = sampler.begin(PROMPTS[1:], row_seed(0, 10_001))
     while state.step < sampler.num_steps:
         state = sampler.expand(state)
     expected = (sampler.preview(state)[0] * 255).round().to(torch.uint8)
@@ -86,6 +86,7 @@ def test_pictures_lie_as_genevals_scorer_wants_them_and_are_the_samplers(script,
 @pytest.mark.parametrize(
     ("more", "finished", "nfe"),
     [
+        (["--search", "random", "--candidates", "1"], 1, 6),
         (["--search", "random", "--candidates", "4"], 4, 1 + 4 * 5),
         (["--search", "greedy", "--candidates", "2"], 12, 1 + 2 * 15),
         (["--search", "beam", "--width", "2", "--candidates", "2", "--branch", "2"], 8, 1 + 4 * 5 + 4 * 4),
@@ -99,6 +100,8 @@ def test_searches_cost_what_they_should_and_find_brighter_pictures(script, tmp_p
     for i, row in enumerate(rows):
         plain, found = (pixels(tmp_path / f / f"{i:05d}" / "samples" / "0000.png") for f in ("plain", "out"))
         assert found.float().mean() >= plain.float().mean()  # the plain picture is the first candidate
+        if finished == 1:
+            assert torch.equal(found, plain)
         assert abs(found.float().mean() / 255 - float(row["score"])) < 0.01
 
 
