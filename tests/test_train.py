@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from toy_models import toy_tokenizer, toy_transformer
 
+from vartut.training import build
 from vartut.training.loop import WARMUP, learning_rate, train
 from vartut.training.recipes import TokenizerRecipe, TransformerRecipe
 
@@ -288,3 +289,16 @@ def test_evaluations_are_the_same_each_time():
     first = TransformerRecipe.evaluate(recipe)
     assert first == TransformerRecipe.evaluate(recipe)
     assert first["loss"] == pytest.approx(torch.tensor(32.0).log().item(), abs=0.1)  # nothing learned yet
+
+
+def test_weights_of_shorter_prompts_start_a_model_of_longer_ones():
+    tokenizer = toy_tokenizer()
+    known = toy_transformer(tokenizer, words=16)
+    model = toy_transformer(tokenizer, words=32)
+    fresh = model.word_place.detach().clone()
+    model.load_state_dict(build.with_more_words(known.state_dict(), model))
+    assert torch.equal(model.word_place[:16], known.word_place)
+    assert torch.equal(model.word_place[16:], fresh[16:])
+    assert torch.equal(model.head.weight, known.head.weight)
+    longer = toy_transformer(tokenizer, words=32).state_dict()
+    assert build.with_more_words(longer, known) is longer, "what is longer already stays, and does not fit"

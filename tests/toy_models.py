@@ -20,9 +20,11 @@ def toy_tokenizer(bitwise: bool = False) -> Tokenizer:
     return tokenizer.eval()
 
 
-def toy_transformer(tokenizer: Tokenizer, width: int = 32, depth: int = 2, heads: int = 2) -> NextScaleTransformer:
+def toy_transformer(
+    tokenizer: Tokenizer, width: int = 32, depth: int = 2, heads: int = 2, words: int = world.MAX_WORDS
+) -> NextScaleTransformer:
     """A transformer for the world's prompts, fresh from torch's seed."""
-    return NextScaleTransformer(tokenizer, len(world.WORDS), world.MAX_WORDS, width, depth, heads)
+    return NextScaleTransformer(tokenizer, len(world.WORDS), words, width, depth, heads)
 
 
 def randomise(transformer: NextScaleTransformer, head: float) -> NextScaleTransformer:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,12 @@ from ..weights import load_weights, read_provenance, save_weights
 from .loop import train
 from .recipes import TokenizerRecipe, TransformerRecipe
 from .verifiers import ClipRecipe
+
+SIZES = {  # of the two transformers: one recipe, one dial
+    "nano": {"width": 96, "depth": 6, "heads": 3},
+    "tiny": {"width": 192, "depth": 8, "heads": 4},
+}
+DENSE = 0.25  # share of dense prompts in a transformer's training
 
 
 @dataclass(frozen=True)
@@ -43,16 +50,25 @@ def tokenizer_of_bits(settings: dict | None, seed: int, batch: int, folder: Path
     return tokenizer(settings, seed, batch, folder, "bits")
 
 
-def tiny(settings: dict | None, seed: int, batch: int, folder: Path):
-    """The transformer, on the tokens of the tokenizer in `folder`, or else of the one that came with vartut."""
-    settings = settings or {"tokenizer": "tokenizer", "width": 192, "depth": 8, "heads": 4, "sampler": hub.PAINTING}
+def transformer(name: str, settings: dict | None, seed: int, batch: int, folder: Path):
+    """A transformer, on the tokens of the tokenizer in `folder`, or else of the one that came with vartut."""
+    settings = settings or {"tokenizer": "tokenizer", **SIZES[name], "sampler": hub.PAINTING}
     reads, digest = hub.tokenizer_beside(settings["tokenizer"], folder, device())
     if settings.get("tokenizer_sha256", digest) != digest:
         beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"
         raise ValueError(f"these weights read the tokens of another tokenizer: {beside}, or start anew")
     shape = {key: settings[key] for key in ("width", "depth", "heads")}
     model = NextScaleTransformer(reads, len(world.WORDS), world.MAX_WORDS, **shape)
-    return TransformerRecipe(model, reads, device(), seed, batch), settings | {"tokenizer_sha256": digest}
+    recipe = TransformerRecipe(model, reads, device(), seed, batch, dense=DENSE)
+    return recipe, settings | {"tokenizer_sha256": digest}
+
+
+def with_more_words(tensors: dict, model) -> dict:
+    """The weights of a transformer that read shorter prompts, the places of the further words as in `model`."""
+    fresh, known = model.state_dict().get("word_place"), tensors.get("word_place")
+    if fresh is None or known is None or len(known) >= len(fresh):
+        return tensors
+    return tensors | {"word_place": torch.cat([known, fresh[len(known) :].to(known)])}
 
 
 def plain_clip(settings: dict | None, seed: int, batch: int, folder: Path):
@@ -68,7 +84,8 @@ def hard_clip(settings: dict | None, seed: int, batch: int, folder: Path):
 RECIPES = {
     "tokenizer": Recipe(steps=2400, batch=64, start=None, build=tokenizer),
     "tokenizer-bits": Recipe(steps=2400, batch=64, start=None, build=tokenizer_of_bits),
-    "tiny": Recipe(steps=4000, batch=64, start=None, build=tiny),
+    "nano": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "nano")),
+    "tiny": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "tiny")),
     "clip": Recipe(steps=1000, batch=128, start=None, build=plain_clip),
     "clip-hard": Recipe(steps=900, batch=128, start="clip", build=hard_clip),
 }
@@ -104,7 +121,7 @@ def train_by_name(
     settings, tensors = load_weights(start, old) if start else (None, None)
     run, settings = recipe.build(settings, seed, batch, folder)
     if tensors:
-        hub.filled(run.model, tensors, start)
+        hub.filled(run.model, with_more_words(tensors, run.model), start)
     about = {"start": before["sha256"] if before else "nothing"} | settings
     metrics = train(run, steps, folder, seed, about=about)
     record = run_record(run, steps, metrics, before)

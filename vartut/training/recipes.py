@@ -132,7 +132,7 @@ class TransformerRecipe:
     tokens spoiled.  Matrices inside the layers are trained by Muon (Jordan et al. 2024), the rest by AdamW.
     """
 
-    def __init__(self, model, tokenizer, where, seed=0, batch=64, lr=2e-3, spoil=0.2, dense=0.25):
+    def __init__(self, model, tokenizer, where, seed=0, batch=64, lr=2e-3, spoil=0.2, dense=0.0):
         self.name = "transformer"
         self.model, self.tokenizer = model.to(where), tokenizer.to(where).eval().requires_grad_(False)
         self.where, self.seed, self.batch, self.spoil = where, seed, batch, spoil
