@@ -142,6 +142,9 @@ def fake_gpu():
     try:
         with contextlib.ExitStack() as inside:
             inside.enter_context(mock.patch("torch.cuda._lazy_init"))
+            # PyTorch's CUDA build has Adam ask the driver whether a graph is being captured (in 2.6 by the second).
+            inside.enter_context(mock.patch("torch.accelerator.current_accelerator", return_value=None))
+            inside.enter_context(mock.patch("torch.cuda.is_current_stream_capturing", return_value=False))
             for name in ("tensor", "as_tensor"):
                 made = functools.partial(made_here, getattr(torch, name))
                 inside.enter_context(mock.patch(f"torch.{name}", made))

@@ -265,3 +265,20 @@ def test_a_training_runs_on_a_gpu_and_resumes_on_the_cpu(kind, tmp_path, monkeyp
     assert losses["cuda"] == pytest.approx(losses["cpu"], abs=2e-3)
     again = train(recipe(kind, torch.device("cpu")), 3, tmp_path / "cuda", log=lambda _: None)
     assert again, "the checkpoint of a GPU is one of the CPU too"
+
+
+def test_the_fake_gpu_is_one_to_pytorchs_cuda_build_too(monkeypatch):
+    """Its optimizers ask the driver whether a graph is being captured, and there is no driver."""
+
+    def driver(*_, **__):
+        raise RuntimeError("Found no NVIDIA driver on your system")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_stream", driver)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", driver)
+    with fake_gpu() as gpu:
+        line = torch.nn.Linear(2, 2).to(gpu)
+        line(torch.ones(1, 2, device=gpu)).sum().backward()
+        before = line.weight.detach().cpu().clone()
+        torch.optim.AdamW(line.parameters()).step()
+        assert not torch.equal(line.weight.cpu(), before)
