@@ -17,7 +17,7 @@ import notebook_sources as sources
 import pytest
 from mini_notebook import ANSWERS, NAME, TOY, mini_notebook
 from nbclient import NotebookClient
-from notebook_checks import complaints
+from notebook_checks import MOST_BYTES, complaints
 from notebook_sources import KEPT, ROOT, code_cells, first_line, notebooks
 
 COURSE = [pytest.param(path, id=path.stem) for path in notebooks()]
@@ -75,7 +75,7 @@ def test_course_starts_at_00_and_has_no_number_twice_and_none_that_was_not_plann
 
 @pytest.mark.parametrize("path", COURSE)
 def test_notebook_was_run_could_fail_and_has_the_form(path):
-    assert path.stat().st_size <= 500_000, "too large: fewer or smaller pictures"
+    assert path.stat().st_size <= MOST_BYTES, "too large: fewer or smaller pictures"
     assert complaints(read(path), path.name, answers_of(path)) == []
 
 
