@@ -107,7 +107,7 @@ def refused(vartut_says):
         ("a red circle left of", ["the end"]),
         ("a circle a square", ["cannot read"]),
         ("five stars and two rings", ["more than five objects"]),
-        ("a red circle left of a blue square left of a ring", ["nothing after the second object"]),
+        ("a red circle left of a blue square left of a ring", ['expected "," or "and"', 'found "left"']),
         ("a circle, a star", ["and"]),
         ("a " * 40, ["at most"]),
     ],
