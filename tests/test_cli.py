@@ -24,6 +24,7 @@ from toy_models import randomise, toy_tokenizer, toy_transformer
 import vartut
 from vartut import cli
 from vartut.course import doctor
+from vartut.course.demo import save_picture
 from vartut.models.protocol import row_seed
 from vartut.paths import data_folder
 from vartut.training import build, recipes, verifiers
@@ -298,6 +299,18 @@ def test_paint(vartut_says, data):
         assert row.size == (4 * (3 * 66 - 2), 4 * 64)
         columns = row.load()
         assert all(columns[4 * 64 + x, y] == (255, 255, 255) for x in range(8) for y in range(256)), "a white gap"
+
+
+def test_a_saved_picture_is_the_same_whatever_form_it_comes_in(tmp_path):
+    """As floats, as the bytes of a search's tree, as NumPy's (H, W, 3)."""
+    pixels = torch.randint(256, (3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    forms = [pixels[None] / 255, pixels, pixels[None], pixels.permute(1, 2, 0).numpy()]
+    for i, form in enumerate(forms):
+        save_picture(form, tmp_path / f"{i}.png", zoom=1)
+        with Image.open(tmp_path / f"{i}.png") as picture:
+            assert np.array_equal(np.asarray(picture), pixels.permute(1, 2, 0).numpy()), f"form {i}"
+    with pytest.raises(ValueError, match="save_picture takes pictures"):
+        save_picture(255.0 * forms[0], tmp_path / "white.png")
 
 
 def test_paint_is_a_function_of_the_seed_and_nests(vartut_says, data):

@@ -213,6 +213,19 @@ def test_eight_processes_enter_all_their_files_in_one_lock_file(hub):
     assert {path.name for path in hub["lock"].parent.iterdir()} == {"hub", "lock.json", "lock.json.lock"}
 
 
+def test_a_folder_cache_and_lock_under_the_home(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    places = hub | {"cache": "~/hub", "lock": "~/lock.json", "folder": None}
+    assert files.fetch(REPO, "var_d16.pth", **places).is_relative_to(tmp_path / "hub")
+    assert (tmp_path / "lock.json").exists()
+    (tmp_path / "own").mkdir()
+    mine = tmp_path / "own" / "mine.pth"
+    mine.write_bytes(b"mine")
+    assert files.fetch(REPO, "mine.pth", **hub | {"folder": "~/own"}) == mine
+    monkeypatch.setenv("VARTUT_PUBLISHED", "~/own")
+    assert files.fetch(REPO, "mine.pth", **places) == files.here(REPO, "mine.pth") == mine
+
+
 # ---- caches of other kinds -----------------------------------------------------------------------------------------
 
 
