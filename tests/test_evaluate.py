@@ -1,5 +1,6 @@
 """Judged success: the interval against scipy's, the table against counting by hand, the judge against true scenes."""
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,10 @@ from scipy.stats import binomtest, norm
 from toy_models import toy_sampler
 
 from vartut import world
-from vartut.measure.evaluate import Outcome, format_table, judged_success, paint, success_table
+from vartut.measure.evaluate import Outcome, format_table, judged_success, paint, root_seeds, success_table
 from vartut.measure.statistics import wilson
 from vartut.models.protocol import row_seed
+from vartut.search import random_search
 
 PROMPTS = ["a red circle", "two stars", "a ring left of a heart", "a red circle", "a blue square"]
 
@@ -148,6 +150,23 @@ def test_seeds_depend_on_seed_task_and_index_alone():
     judged_success(None, ["colors"], 2, seed=4, search=other)
     assert few.seeds == many.seeds[4:6] == [row_seed(3, "colors/0"), row_seed(3, "colors/1")]
     assert len({*many.seeds, *other.seeds}) == 10
+
+
+def test_a_plain_sample_is_the_first_picture_of_a_search():
+    sampler, prompts, seen = toy_sampler(), world.prompts("colors", 2), []
+
+    def verifier(images, prompts):
+        seen.append(images.clone())
+        return images.mean((1, 2, 3))
+
+    judged_success(sampler, "colors", 2, search=functools.partial(random_search, verifier=verifier, n=2))
+    plain = paint(sampler, prompts, root_seeds([row_seed(0, f"colors/{i}") for i in range(2)]))
+    for i in range(2):
+        torch.testing.assert_close(seen[i][0], plain[i], atol=1e-4, rtol=0)
+        assert not torch.allclose(seen[i][1], plain[i], atol=1e-2)
+    for n in (1, 2):  # and what `judged_success` paints without a search is just these
+        grades = [o.grade for o in judged_success(sampler, "colors", n)]
+        assert grades == [v.grade for v in world.judge(plain[:n], prompts[:n])]
 
 
 def test_a_model_that_paints_noise_succeeds_at_nothing_hard():

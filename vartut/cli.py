@@ -163,7 +163,7 @@ def paint(args):
     sampler, prompts = hub.load(), [args.prompt] * (args.n or (1 if chosen else 4))
     seeds = [row_seed(args.seed, i) for i in range(len(prompts))]
     if chosen is None:
-        said, pictures = [], evaluation.paint(sampler, prompts, seeds)
+        said, pictures = [], evaluation.paint(sampler, prompts, evaluation.root_seeds(seeds))
     else:
         said = [chosen(sampler, prompt, seed=seed) for prompt, seed in zip(prompts, seeds)]
         pictures = torch.stack([found.image.cpu() for found in said])

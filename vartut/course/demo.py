@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .. import hub, world
 from ..inputs import as_pictures
-from ..measure.evaluate import paint
+from ..measure.evaluate import paint, root_seeds
 from ..paths import write_files
 from ..search import beam_search
 from ..world import judge
@@ -47,7 +47,7 @@ def run(prompt: str, seed: int, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     sampler, verifier = hub.load("tiny"), hub.load_verifier("clip-hard")
     began = time.perf_counter()
-    plain = paint(sampler, [prompt], [seed])
+    plain = paint(sampler, [prompt], root_seeds([seed]))  # the first picture that the search sees
     middle = time.perf_counter()
     found = beam_search(sampler, prompt, verifier, width=3, candidates=5, seed=seed, keep_images=True)
     took = time.perf_counter() - middle

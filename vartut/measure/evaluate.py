@@ -1,8 +1,9 @@
 """How often a sampler paints what the prompt says: judged success over the tasks' test prompts.
 
 The prompts are `vartut.world.prompts(task, n)` of the test split; picture i of a task is painted from a seed that
-depends on (seed, task, i) alone, so that arms of an experiment with the same seed start from the same noise.  The odd
-half of the prompts of a task says something that training never showed (the tasks single_object and two_object apart).
+depends on (seed, task, i) alone, so that arms of an experiment with the same seed start from the same noise: a plain
+sample is the first picture that a search sees.  The odd half of the prompts of a task says something that training
+never showed (the tasks single_object and two_object apart).
 """
 
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ def paint(sampler, prompts: list[str], seeds: list[int], batch: int = 50) -> tor
     return torch.cat(pictures)
 
 
+def root_seeds(seeds) -> list[int]:
+    """The row seeds at the roots of searches from these seeds: so painted, a picture is the search's first."""
+    return [row_seed(seed, 0) for seed in seeds]
+
+
 def judged_success(
     sampler, tasks=world.SHORT_TASKS, n: int = 100, seed: int = 0, batch: int = 50, search=None
 ) -> list[Outcome]:
@@ -63,7 +69,7 @@ def judged_success(
         prompts = world.prompts(task, n, "test")
         seeds = [row_seed(seed, f"{task}/{i}") for i in range(n)]
         if search is None:
-            pictures = paint(sampler, prompts, seeds, batch)
+            pictures = paint(sampler, prompts, root_seeds(seeds), batch)
         else:
             found = [search(sampler, prompt, seed=s).image for prompt, s in zip(prompts, seeds)]
             pictures = torch.cat([image.reshape(1, *image.shape[-3:]).cpu() for image in found])
