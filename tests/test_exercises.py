@@ -27,13 +27,11 @@ def test_an_assertion_without_a_message_and_the_readers_own_bug_stay_visible(cap
     with pytest.raises(ZeroDivisionError), exercise("2.1"):
         _ = 1 / 0
     assert capsys.readouterr().out == ""
+    answer = {}
+    exec(compile("def sum_of(answer):\n    return 1 + answer", "the answer's cell", "exec"), answer)
     with pytest.raises(TypeError), exercise("2.1"):
-        sum_of(None)
+        answer["sum_of"](None)
     assert capsys.readouterr().out == ""
-
-
-def sum_of(answer):
-    return 1 + answer
 
 
 @pytest.mark.parametrize(
@@ -48,6 +46,14 @@ def test_an_answer_of_another_type_gets_a_sentence(capsys, answer, said):
     with exercise("2.1"):
         assert len(answer) == 0, "an empty text"
         assert answer.split() == [], "an empty text"
+    assert capsys.readouterr().out == f"2.1 not solved yet, the test cannot use an answer of this type: {said}\n"
+
+
+def test_a_test_may_use_the_answer_in_a_function_of_its_own(capsys):
+    with exercise("2.1"):
+        number = lambda answer: answer.item()  # noqa: E731
+        assert number(None) == 1, "one"
+    said = "'NoneType' object has no attribute 'item'"
     assert capsys.readouterr().out == f"2.1 not solved yet, the test cannot use an answer of this type: {said}\n"
 
 

@@ -355,4 +355,4 @@ def test_what_cannot_be_loaded_says_so_in_one_line(published, name, options, err
 
 
 def test_names_agree():
-    assert hub.PUBLISHED == tuple(files.PUBLISHED) == tuple(loading.SIZES)
+    assert hub.PUBLISHED_SAMPLERS == tuple(files.PUBLISHED) == tuple(loading.SIZES)

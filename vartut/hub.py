@@ -23,7 +23,7 @@ from .verifiers.protocol import Oracle
 from .weights import load_weights, read_provenance, remedy, weights_folder
 
 SAMPLERS = ("tiny",)
-PUBLISHED = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
+PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
 TOKENIZERS = ("tokenizer", "tokenizer-bits")
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained "tiny"
 VERIFIERS = ("clip", "clip-hard", "oracle")
@@ -32,20 +32,20 @@ PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "aesthetic", "llava-onevisi
 
 @plain_defaults()
 def load(
-    name: str = "tiny", folder: Path | str | None = None, where: torch.device | None = None, **published
+    name: str = "tiny", folder: Path | str | None = None, where: torch.device | None = None, **options
 ) -> NextScaleSampler:
     """The sampler of that name, on `where` (the GPU if there is one), with the settings that it was evaluated with.
 
     `folder` holds weights that you trained; by default those that came with vartut are read.  For "var-d16",
     "infinity-125m" and "infinity-2b" it holds the authors' files, which are fetched if they are in neither it nor
-    Hugging Face's cache; `published` are the further arguments of `vartut.published.sampler.load_sampler`, for these
+    Hugging Face's cache; `options` are the further arguments of `vartut.published.sampler.load_sampler`, for these
     alone.  Raises ValueError for an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
-    check_name(name, (*SAMPLERS, *PUBLISHED), "model")
-    if name in PUBLISHED:
-        return load_published_sampler(name, folder, where, **published)
-    if published:
-        raise ValueError(f'"{name}" takes no {", ".join(published)}: only published models do')
+    check_name(name, (*SAMPLERS, *PUBLISHED_SAMPLERS), "model")
+    if name in PUBLISHED_SAMPLERS:
+        return load_published_sampler(name, folder, where, **options)
+    if options:
+        raise ValueError(f'"{name}" takes no {", ".join(options)}: only published models do')
     where = device() if where is None else where
     settings, tensors = load_weights(name, folder)
     tokenizer, digest = tokenizer_beside(settings["tokenizer"], folder, where)
