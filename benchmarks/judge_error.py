@@ -2,8 +2,8 @@
 
     python benchmarks/judge_error.py [--clean 1000] [--scenes 160] [--seed 0]     # minutes: in the table
 
-Scenes of the test split, all tasks, are rendered, more of them for the clean pictures, whose errors are rare, and then
-spoilt in a seeded way.  Every picture is judged against
+Scenes of the test split of the eight short tasks are rendered, more of them for the clean pictures, whose errors are
+rare, and then spoilt in a seeded way.  Every picture is judged against
 
 - its own prompt: a false reject where the judge says no;
 - the prompt with one word changed, for each kind of word one such change that the scene makes false: a false accept

@@ -70,6 +70,8 @@ BY_HAND = [
     ("three stars", (thing("star"),) * 3 + (thing("ring"),), 0.8, True),
     ("three stars", (thing("star"),) * 2 + (thing("ring"),), 0.5, False),
     ("two red stars", (thing("star"), thing("star", "blue")), 0.8, False),  # four of five: both are stars
+    ("two stars left of a heart", (thing("star", x=9.0), thing("star", x=15.0), thing("heart")), 1.0, True),
+    ("two stars left of a heart", (thing("star", x=9.0), thing("star", x=55.0), thing("heart")), 0.8, False),
     ("a small dotted red ring", (thing("ring", texture="dotted"),), 1.0, True),
     ("a small dotted red ring", (thing("ring", size="large"),), 0.5, False),
     ("a large dotted red ring", (thing("cross", "blue"),), 0.0, False),
