@@ -19,7 +19,7 @@ import torch
 from tables import replace_rows, stamp
 
 from vartut.paths import data_folder, expanded
-from vartut.published.files import published
+from vartut.published.files import source_of
 
 NAME = "infinity-2b"
 MEASURE = """
@@ -53,7 +53,7 @@ print(json.dumps({
 def write(folder: Path) -> float:
     """Zeros under the authors' names, float32, which are among the tests' data; the files' size together in GB."""
     path = Path(__file__).parents[1] / "tests" / "parity" / "models.json.gz"
-    layouts, source = json.loads(gzip.decompress(path.read_bytes()))["checkpoints"], published(NAME)
+    layouts, source = json.loads(gzip.decompress(path.read_bytes()))["checkpoints"], source_of(NAME)
     files = ((source.tokenizer, "infinity_vae_d32reg", "vae"), (source.transformer, "infinity_2b_reg", None))
     for file, layout, key in files:
         state = {name: torch.zeros(shape) for name, shape in layouts[layout].items()}  # no memory until it is touched

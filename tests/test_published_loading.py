@@ -58,7 +58,7 @@ def test_the_pinned_commit_is_asked_for_and_a_branch_on_request(hub):
 
 
 def test_every_published_repository_has_a_pinned_commit():
-    repositories = {source.repo for source in files.PUBLISHED.values()} | {files.TEXT_REPO}
+    repositories = {source.repo for source in files.SOURCES.values()} | {files.TEXT_REPO}
     assert repositories <= files.REVISIONS.keys()
     assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in files.REVISIONS.values())
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in files.CHECKSUMS.values())
@@ -357,7 +357,7 @@ def test_an_unknown_model_names_the_nearest():
 
 
 def test_every_published_name_has_sizes():
-    assert list(loading.SIZES) == list(files.PUBLISHED)
+    assert list(loading.SIZES) == list(files.SOURCES)
 
 
 # ---- checkpoints into modules --------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def parser() -> Parser:
     sub = command(evaluate, "evaluate", "judged success over the tasks' test prompts")
     sub.add_argument("--model", default="tiny")
     sub.add_argument("--n", type=number(1), default=100, help="prompts a task")
-    sub.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all")
+    sub.add_argument("--tasks", nargs="+", metavar="TASK", help="default: the eight of short prompts")
     sub.add_argument("--seed", type=number(), default=0)
     search_arguments(sub, "default: one plain sample a prompt")
 

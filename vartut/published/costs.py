@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from .blocks import AdaptiveLinear
-from .files import published
+from .files import source_of
 from .loading import SIZES, precision
 from .vqvae import ResidualBlock, SpatialAttention
 
@@ -124,7 +124,7 @@ def memory(model, dtype: torch.dtype | None = None, guidance: bool = True, text:
     number of text features.  Raises ValueError for an unknown name.
     """
     if isinstance(model, str):
-        published(model)
+        source_of(model)
         with torch.device("meta"):
             tokenizer, transformer = SIZES[model]()
         transformer.to(dtype or precision(model, torch.device(where)))

@@ -35,7 +35,7 @@ from ..weights import sha256 as checksum
 
 
 @dataclass(frozen=True)
-class Published:
+class Source:
     """One published model: two files of one repository."""
 
     repo: str  # on huggingface.co
@@ -48,14 +48,14 @@ class Published:
 
 
 VAR_REPO, INFINITY_REPO, TEXT_REPO = "FoundationVision/var", "FoundationVision/Infinity", "google/flan-t5-xl"
-PUBLISHED = {
-    "var-d16": Published(
+SOURCES = {
+    "var-d16": Source(
         VAR_REPO, "var_d16.pth", "vae_ch160v4096z32.pth", "MIT", "arXiv 2404.02905", pixels=256, gigabytes=1.2
     ),
-    "infinity-125m": Published(
+    "infinity-125m": Source(
         INFINITY_REPO, "infinity_125M_256x256.pth", "infinity_vae_d16.pth", "MIT", "arXiv 2412.04431", 256, 0.5
     ),
-    "infinity-2b": Published(
+    "infinity-2b": Source(
         INFINITY_REPO, "infinity_2b_reg.pth", "infinity_vae_d32reg.pth", "MIT", "arXiv 2412.04431", 1024, 8.8
     ),
 }
@@ -79,10 +79,10 @@ CHECKSUMS = {  # SHA-256, as the first is in three public projects and the secon
 SHARED_NAMES = ("open_clip_model.safetensors", "vocab.txt")  # of files in more than one repository
 
 
-def published(name: str) -> Published:
+def source_of(name: str) -> Source:
     """The published model of that name; raises ValueError with the nearest known name."""
-    check_name(name, tuple(PUBLISHED), "published model")
-    return PUBLISHED[name]
+    check_name(name, tuple(SOURCES), "published model")
+    return SOURCES[name]
 
 
 def commit_of(repo: str, revision: str | None = None) -> str | None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..device import half_dtype
-from .files import fetch, published
+from .files import fetch, source_of
 from .infinity import BitTokenizer, Infinity, infinity_2b
 from .var import VAR, VARTokenizer
 
@@ -32,7 +32,7 @@ def load_published(name: str, where: torch.device | str = "cpu", dtype: torch.dt
     in half precision.  `files` are those of `files.fetch`: folder, cache, lock, revision.  Raises ValueError for an
     unknown name or a checkpoint that does not fit, FileNotFoundError for one that is not to be had.
     """
-    source = published(name)
+    source = source_of(name)
     paths = [fetch(source.repo, file, source.licence, **files) for file in (source.tokenizer, source.transformer)]
     with torch.device("meta"):  # shapes only: memory comes with the weights
         tokenizer, transformer = SIZES[name]()
