@@ -246,7 +246,7 @@ def wrong_numbers_are_refused(sampler, prompts) -> None:
     for rows in ([3], [-1], [1.7], [0, 1.0], ["0"], "0", 0, True, [True], [True] * 4, [True, 1, 0], np.ones(3), {0, 1},
                  torch.ones(2) > 0, torch.rand(3), None):  # fmt: skip
         refused(lambda rows=rows: sampler.select(state, rows), f"rows={rows}")
-    for asked in ([], [None], [prompts[0], 1.5], None):
+    for asked in ([], [None], [prompts[0], 1.5], None, set(prompts), dict.fromkeys(prompts), b"a fox"):
         refused(lambda asked=asked: sampler.begin(asked, 0), f"prompts={asked}")
 
 
@@ -255,7 +255,8 @@ def settings_of_any_kind(sampler, prompts) -> None:
     before = sampler.guidance
     for value in (np.float64(1.5), np.float32(1.5), torch.tensor(1.5), np.array(1.5)):
         assert sampler.tuned(guidance=value).guidance == sampler.tuned(guidance=1.5).guidance
-    for value in (True, "2", None, math.nan, math.inf, [], object()):
+    steps = range(sampler.num_steps)
+    for value in (True, "2", None, math.nan, math.inf, [], object(), set(steps), dict.fromkeys(steps, 2), bytes(steps)):
         refused(lambda value=value: sampler.tuned(guidance=value), f"guidance={value}")
     assert "did you mean" in refused(lambda: sampler.tuned(cfg=3), "an unknown setting")
     assert sampler.guidance is before
@@ -365,7 +366,8 @@ def refuses(verifier, pictures, prompts) -> None:
         about = f"a {type(wrong).__name__} {getattr(wrong, 'dtype', '')} {tuple(getattr(wrong, 'shape', ()))}"
         message = refused(lambda wrong=wrong: verifier(wrong, prompts), about)
         assert part in message, f"{about}: {message}"
-    for wrong in (prompts[:1], [*prompts, prompts[0]], [], None, 3, [None] * len(pictures), [3] * len(pictures)):
+    for wrong in (prompts[:1], [*prompts, prompts[0]], [], None, 3, [None] * len(pictures), [3] * len(pictures),
+                  set(prompts), dict.fromkeys(prompts)):  # fmt: skip
         refused(lambda wrong=wrong: verifier(pictures, wrong), f"prompts={wrong}")
 
 

@@ -1,7 +1,8 @@
 """What is given from outside becomes what the code computes with, or is refused in one line.
 
-Numbers: `whole`, `wholes`, `each`, `finite`.  Pictures: `check_pictures` refuses what a model cannot read and names the
-remedy; `as_pictures` understands all that a person would call a picture, for drawing and saving.
+Numbers: `whole`, `wholes`, `each`, `finite`; several of anything: `ordered`.  Pictures: `check_pictures` refuses what a
+model cannot read and names the remedy; `as_pictures` understands all that a person would call a picture, for drawing
+and saving.
 """
 
 import contextlib
@@ -39,10 +40,8 @@ def wholes(least: int | None = None, **named) -> list[int]:
 
     Raises ValueError as `whole` does, for the element that it names, and for what has no order or is no sequence.
     """
-    [(name, values)] = named.items()
-    if one(values) or isinstance(values, (bytes, Set, Mapping)):
-        raise ValueError(f"{name} are several whole numbers, as a list, range or tensor; got {shown(values)}")
-    values = values.tolist() if isinstance(values, (np.ndarray, torch.Tensor)) else values
+    [name] = named
+    values = ordered("whole numbers, as a list, range or tensor", **named)
     return [whole(least, **{f"{name}[{i}]": value}) for i, value in enumerate(values)]
 
 
@@ -58,6 +57,18 @@ def each(count: int, least: int | None = None, **named) -> list[int]:
     if len(values) != count:
         raise ValueError(f"{name} is one whole number, or one for each of {count} rows; got {len(values)}")
     return values
+
+
+def ordered(what: str, **named) -> list:
+    """The one named argument, several things in an order, as a list: a list, a tuple, an array, a generator, ...
+
+    Raises ValueError, with `what` they should be, for one thing, for bytes, and for a set or dict: the order of a set
+    of texts is another one in every process, and a dict gives its keys.
+    """
+    [(name, values)] = named.items()
+    if one(values) or isinstance(values, (bytes, bytearray, Set, Mapping)):
+        raise ValueError(f"{name} are several {what}; got {shown(values)}")
+    return values.tolist() if isinstance(values, (np.ndarray, torch.Tensor)) else list(values)
 
 
 def finite(low: float = -math.inf, high: float = math.inf, **named) -> int | float:
@@ -118,7 +129,8 @@ def check_pictures(images, who: str, side: int | None = None, square: bool = Fal
     if min(shape[2:]) < 8:
         raise ValueError(f"{who} reads pictures of at least 8 pixels a side; got {shape}")
     if not images.is_floating_point():
-        raise ValueError(f"{who} reads floating point pictures in [0, 1]; got {images.dtype}: divide by 255")
+        way = "" if images.dtype in (torch.bool, torch.complex64, torch.complex128) else ": divide by 255"
+        raise ValueError(f"{who} reads floating point pictures in [0, 1]; got {images.dtype}{way}")
     if not torch.isfinite(images).all():
         raise ValueError(f"the pictures hold NaN or infinite values; {who} reads values in [0, 1]")
     if len(images) and (images.min() < -1e-3 or images.max() > 1 + 1e-3):
@@ -150,7 +162,7 @@ def as_pictures(images, who: str) -> torch.Tensor:
     A tensor or NumPy array, or a list of them of one size; one picture or several; colours first or last (first where
     both could be); uint8 of 0 to 255, or floating point numbers, whose slight overshoots are cut.  Raises ValueError,
     beginning with `who`, for anything else: floating point numbers of 0 to 255, which would all be white, NaN, other
-    integers, no picture at all.
+    integers, floating point numbers of -1 to 1, whose darker half would be black, no picture at all.
     """
     wanted = f"{who} takes pictures (B, 3, H, W) in [0, 1], uint8 ones, or NumPy's (H, W, 3)"
     if isinstance(images, (list, tuple)) and images:
@@ -166,7 +178,8 @@ def as_pictures(images, who: str) -> torch.Tensor:
     if isinstance(images, np.ndarray):  # a copy: NumPy's may be read-only, or run backwards
         if images.dtype.kind not in "iuf":
             raise ValueError(f"{wanted}; got {images.dtype}")
-        images = torch.from_numpy(images.copy())
+        kind = np.float32 if images.dtype.kind == "f" else images.dtype.newbyteorder("=")  # what torch can read
+        images = torch.from_numpy(images.astype(kind))
     images = images.detach().to("cpu", copy=True)
     images = images.movedim(-1, -3) if order.endswith("HWC") else images
     images = images.reshape(-1, *images.shape[-3:])
@@ -178,4 +191,6 @@ def as_pictures(images, who: str) -> torch.Tensor:
         raise ValueError(f"{wanted}; these hold NaN or infinite values")
     if images.max() > 2:
         raise ValueError(f"{wanted}; these go to {images.max().item():.3g}: divide by 255")
+    if images.min() < -0.5:
+        raise ValueError(f"{wanted}; these go down to {images.min().item():.3g}: from [-1, 1] by / 2 + 0.5")
     return images.float().clamp(0, 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from .. import world
-from ..inputs import whole, wholes
+from ..inputs import ordered, whole, wholes
 from ..models.protocol import row_seed
 from ..names import check_name
 from ..world import judge
@@ -35,7 +35,8 @@ def paint(sampler, prompts: list[str], seeds: list[int], batch: int = 50) -> tor
 
     `seeds` has one for each prompt.  Raises ValueError for no prompts, and for numbers of another kind or count.
     """
-    prompts, seeds, batch = list(prompts), wholes(seeds=seeds), whole(least=1, batch=batch)
+    prompts = ordered("texts, as a list", prompts=prompts)
+    seeds, batch = wholes(seeds=seeds), whole(least=1, batch=batch)
     if not prompts or len(seeds) != len(prompts):
         raise ValueError(f"paint needs prompts, each with its seed; got {len(prompts)} prompts and {len(seeds)} seeds")
     pictures = []

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 import torch
 
-from ..inputs import each, finite, one, shown, whole, wholes
+from ..inputs import each, finite, one, ordered, shown, whole, wholes
 from ..ledger import Ledger
 
 # ---- states --------------------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def rows_of(prompts, seed) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
     Raises ValueError for no prompts, for other things than texts, and for wrong seeds or a wrong number of them.
     """
-    prompts = (prompts,) if one(prompts) else tuple(prompts)
+    prompts = (prompts,) if one(prompts) else tuple(ordered("texts, as a list", prompts=prompts))
     if not prompts:
         raise ValueError("begin needs at least one prompt")
     for prompt in prompts:
@@ -169,9 +169,7 @@ def per_step(count: int, low=0.0, high=float("inf"), **named) -> list[int | floa
     Raises ValueError for another number of them, and for what is no number from `low` to `high`.
     """
     [(name, values)] = named.items()
-    if isinstance(values, (np.ndarray, torch.Tensor)):
-        values = values.tolist()
-    values = [values] * count if one(values) else list(values)
+    values = [values] * count if one(values) else ordered("numbers, as a list, range or tensor", **named)
     if len(values) != count:
         raise ValueError(f"{name} needs one number, or one for each of {count} scales; got {shown(values)}")
     return [finite(low, high, **{name: value}) for value in values]

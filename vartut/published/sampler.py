@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..device import device, plain_defaults
-from ..inputs import one, shown, whole
+from ..inputs import one, ordered, shown, whole
 from ..ledger import Ledger
 from ..models.next_scale import NextScaleSampler, Pass, ScaleState
 from ..models.protocol import Cell
@@ -86,7 +86,7 @@ class PublishedSampler(NextScaleSampler):
 
     def begin(self, prompts, seed, ledger: Ledger | None = None) -> ScaleState:
         """States at step 0, a row per prompt; prompts and seeds are one or several, as in `NextScaleSampler.begin`."""
-        prompts = [prompts] if one(prompts) else prompts
+        prompts = [prompts] if one(prompts) else ordered("prompts, as a list", prompts=prompts)
         return super().begin([self._prompt(prompt) for prompt in prompts], seed, ledger)
 
     @plain_defaults()
@@ -189,6 +189,7 @@ class TextSampler(PublishedSampler):
         The encoder takes long to load and is loaded for the new prompts of each call: name many at once.  Raises
         ValueError for a prompt that the file lacks, FileNotFoundError for an encoder that is not to be had.
         """
+        prompts = [prompts] if one(prompts) else ordered("texts, as a list", prompts=prompts)
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new and self.text is None:  # the encoder's FLOPs are not counted, its seconds are
             with (ledger or Ledger()).timed("text encoder", calls=len(new)):

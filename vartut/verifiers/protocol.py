@@ -9,7 +9,7 @@ read: `paired` does that for all of them.  No pictures have no scores: (0,).
 import torch
 
 from ..device import plain_defaults
-from ..inputs import check_pictures, one
+from ..inputs import check_pictures, one, ordered
 
 
 class Oracle:
@@ -34,7 +34,7 @@ class Oracle:
 def paired(images, prompts) -> list[str]:
     """One prompt per picture; raises ValueError in one line for what no verifier can score."""
     check_pictures(images, "a verifier")
-    prompts = [prompts] * len(images) if one(prompts) else list(prompts)
+    prompts = [prompts] * len(images) if one(prompts) else ordered("texts, as a list", prompts=prompts)
     if not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(f"prompts are texts; got {[type(prompt).__name__ for prompt in prompts][:3]}")
     if len(prompts) != len(images):

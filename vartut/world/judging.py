@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..inputs import ordered
 from .finding import Found, find
 from .grammar import SIZES, Description, Group, describe, parse
 
@@ -49,7 +50,7 @@ def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
     """
     if isinstance(prompts, str):
         raise ValueError(f'prompts is a list with one prompt per picture; write ["{prompts}"]')
-    prompts = list(prompts)  # it may be a generator, which gives its prompts once
+    prompts = ordered("texts, as a list", prompts=prompts)  # a generator, too, which gives its prompts once
     for prompt in prompts:  # before the work
         parse(prompt)
     pictures = find(images)
