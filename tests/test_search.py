@@ -485,6 +485,24 @@ def test_a_verifier_that_works_in_place_spoils_nothing():
         assert all(torch.equal(a.image, b.image) for a, b in zip(found.tree.nodes[1:], wanted.tree.nodes[1:]))
 
 
+def test_a_score_that_works_in_place_spoils_nothing():
+    def scores(sampler, state):
+        return state.sum.sum((1, 2, 3))
+
+    def destroys(sampler, state):
+        found = scores(sampler, state)
+        for tensor in (state.sum, state.log_prob, *state.tokens):
+            tensor.zero_()
+        return found
+
+    sampler = tiny((1, 2, 4), codes=4)
+    wanted = beam_search(sampler, PROMPT, weighted, 2, 2, score=scores)
+    found = beam_search(sampler, PROMPT, weighted, 2, 2, score=destroys)
+    assert torch.equal(found.image, wanted.image)
+    assert found.tree.nodes == wanted.tree.nodes
+    assert found.ledger.nfe == wanted.ledger.nfe
+
+
 def test_results_and_nodes_can_be_found_in_lists():
     sampler = tiny((1, 2, 4), codes=4)
     results = [random_search(sampler, PROMPT, weighted, 2, seed=seed, keep_images=True) for seed in (0, 1, 1)]

@@ -83,7 +83,10 @@ class Run:
             return Look(self.verify(images), passed, True, images)
 
     def score(self, state, how, pause: int | None) -> Look:
-        """Score by a rollout, by the preview or by a callable; what is finished, by the verifier."""
+        """Score by a rollout, by the preview or by a callable; what is finished, by the verifier.
+
+        The callable gets a copy of the rows, so that one that works in place spoils no picture.
+        """
         if how == "rollout" or state.step == self.sampler.num_steps:
             return self.finish(state, pause)
         if how == "preview":
@@ -91,7 +94,8 @@ class Run:
                 images = self.sampler.preview(state)
                 return Look(self.verify(images), state, False, images)
         with self.ledger.phase("score"), self.ledger.timed("score", calls=len(state)):
-            return Look(checked(how(self.sampler, state), len(state), "the score callable"), state, False)
+            rows = self.sampler.select(state, range(len(state)))
+            return Look(checked(how(self.sampler, rows), len(state), "the score callable"), state, False)
 
     def verify(self, images: torch.Tensor) -> list[float]:
         """The verifier's scores of pictures (B, 3, H, W); a verifier may state its `flops_per_image`.
