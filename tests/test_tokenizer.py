@@ -194,6 +194,16 @@ def test_codes_round_trip():
     assert torch.equal(book(book.lookup(tokens)), tokens)
 
 
+@torch.no_grad()
+def test_pictures_of_any_precision_and_number_are_encoded(tokenizer, pictures):
+    wanted = tokenizer.encode(pictures[:2].half().float())
+    for given in (pictures[:2].half(), pictures[:2].half().double()):
+        assert all(map(torch.equal, tokenizer.encode(given), wanted))
+    none = tokenizer.encode(pictures[:0])
+    assert [tokens.shape for tokens in none] == [(0, *tokens.shape[1:]) for tokens in wanted]
+    assert tokenizer.preview(none).shape == (0, 3, 64, 64)
+
+
 def test_bad_input_is_refused_in_a_line():
     tokenizer = toy_tokenizer()
     for shape in ((3, 64, 64), (1, 1, 64, 64), (1, 3, 32, 32)):

@@ -192,7 +192,9 @@ class Tokenizer(nn.Module):
     def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Tokens of pictures (B, 3, 64, 64) in [0, 1]; raises ValueError for others."""
         check_pictures(images, "the tokenizer", side=8 * self.side)
-        return self.quantize(self.encoder(2 * images - 1))[0]
+        images = images.to(self.phi[0].weight)  # they may be in half precision, or on another device
+        f = self.encoder(2 * images - 1) if len(images) else self.empty(0)  # PixelUnshuffle fails on an empty batch
+        return self.quantize(f)[0]
 
     def latent(self, tokens: list[torch.Tensor]) -> torch.Tensor:
         """The sum (B, C, 8, 8) of the scales given, any prefix of them."""
