@@ -74,6 +74,7 @@ FORMS = {  # of the same two pictures
     "tensor": PICTURE, "float64": PICTURE.double(), "CHW": PICTURE[0], "HWC": PICTURE[0].permute(1, 2, 0),
     "uint8": BYTES, "numpy": PICTURE.numpy(), "numpy HWC": PICTURE.permute(0, 2, 3, 1).numpy(),
     "numpy uint8 HWC": BYTES[0].permute(1, 2, 0).numpy(), "thumbnails": [BYTES[0], BYTES[1]],
+    "big-endian": PICTURE.numpy().astype(">f8"), "long double": PICTURE.numpy().astype(np.longdouble),
     "backwards": PICTURE.numpy()[:, :, ::-1, ::-1][:, :, ::-1, ::-1], "gradient": PICTURE.clone().requires_grad_(),
 }  # fmt: skip
 GREY = torch.full((2, 3, 16, 16), 0.5)
@@ -93,6 +94,7 @@ def test_every_form_of_a_picture_is_understood_for_drawing(form):
     ("images", "message"),
     [
         (PICTURE * 255, "divide by 255"),
+        (PICTURE * 2 - 1, r"from \[-1, 1\] by / 2 \+ 0.5"),
         (PICTURE * torch.nan, "NaN"),
         (BYTES.long(), "torch.int64"),
         (PICTURE[:0], r"at least one; got \(0, 3, 8, 12\)"),
@@ -128,6 +130,8 @@ def test_the_remedy_in_the_refusal_is_one(images):
     ("images", "message"),
     [
         ((GREY * 254).byte(), "got torch.uint8: divide by 255"),
+        (GREY > 0, "got torch.bool$"),
+        (GREY * 1j, "got torch.complex64$"),
         (GREY * 255, "from 128 to 128: clamp or rescale"),
         (GREY * torch.nan, "NaN"),
         (GREY[..., :12], r"\(B, 3, 16, 16\); got \(2, 3, 16, 12\)"),
