@@ -315,7 +315,7 @@ def published(tmp_path, monkeypatch):
     for file in list(files.CHECKSUMS):
         monkeypatch.delitem(files.CHECKSUMS, file)
     for name, build in (("var-d16", tiny_var), ("infinity-125m", tiny_infinity)):
-        source, (tokenizer, transformer) = files.PUBLISHED[name], build()
+        source, (tokenizer, transformer) = files.SOURCES[name], build()
         monkeypatch.setitem(loading.SIZES, name, build)
         root = tmp_path / "hub" / f"models--{source.repo.replace('/', '--')}"
         (root / "snapshots" / COMMIT).mkdir(parents=True)
@@ -355,4 +355,4 @@ def test_what_cannot_be_loaded_says_so_in_one_line(published, name, options, err
 
 
 def test_names_agree():
-    assert hub.PUBLISHED_SAMPLERS == tuple(files.PUBLISHED) == tuple(loading.SIZES)
+    assert hub.PUBLISHED_SAMPLERS == tuple(files.SOURCES) == tuple(loading.SIZES)
