@@ -558,6 +558,18 @@ def test_a_sampler_that_is_interrupted_leaves_the_best_picture_too(monkeypatch):
     assert len(stopped.value.result.tree.finished_scores()) == 4
 
 
+@pytest.mark.parametrize("search", [random_search, greedy_search, beam_search])
+def test_a_search_that_is_interrupted_while_the_prompt_is_read_says_that_it_has_nothing(search, monkeypatch):
+    def interrupted(ids):
+        raise KeyboardInterrupt
+
+    sampler = tiny((1, 2, 4), codes=4)
+    monkeypatch.setattr(sampler.transformer, "encode_text", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        search(sampler, PROMPT, weighted)
+    assert stopped.value.result is None
+
+
 # ---- bad input -----------------------------------------------------------------------------------------------------
 
 NAN = float("nan")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch.nn import functional as F
@@ -41,8 +42,13 @@ class Run:
         self.ledger = Ledger() if ledger is None else ledger
         self.tree = Tree(sampler.num_steps)
         self.found: tuple[float, torch.Tensor] | None = None  # the best finished picture so far: score, (3, H, W)
+        self.seed = whole(seed=seed)
+
+    @cached_property
+    def root(self):
+        """The state before the first step; made inside the `with`, since reading the prompt can take long, too."""
         with self.ledger.phase("prefix"):
-            self.root = sampler.begin([prompt], whole(seed=seed), ledger=self.ledger)
+            return self.sampler.begin([self.prompt], self.seed, ledger=self.ledger)
 
     def __enter__(self):
         return self
