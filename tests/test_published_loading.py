@@ -175,7 +175,9 @@ def test_a_missing_file_offline_says_in_one_line_what_to_fetch_and_where_to_put_
 
 
 @pytest.mark.parametrize(
-    "damage", ["{", "", "[]", "null", "7", '{"a": []}', '{"a": {"files": {"b": 1}}}', "{} {}", "\xff"]
+    "damage",
+    ["{", "", "[]", "null", "7", '{"a": []}', '{"a": {"files": {"b": 1}}}', '{"a": {"files": {"b": {"sha256": 7}}}}',
+     "{} {}", "\xff"],
 )
 def test_a_damaged_lock_file_says_what_to_do(damage, hub):
     hub["lock"].write_bytes(damage.encode("latin-1"))

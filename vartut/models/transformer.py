@@ -119,7 +119,7 @@ class NextScaleTransformer(nn.Module):
         """Word ids (B, any length) to (B, T, W): padding is added or cut; ValueError where that would cut a word."""
         if ids.shape[1] > self.words and ids[:, self.words :].any():
             longest = int((ids > 0).sum(1).max())
-            raise ValueError(f"a prompt has {longest} words; this model reads at most {self.words}")
+            raise ValueError(f"a prompt has {longest} words; this model reads at most {self.words}: shorten it")
         return self.word(F.pad(ids, (0, self.words - ids.shape[1]))) + self.word_place
 
     def _embed_scale(self, k, shrunk, rows):

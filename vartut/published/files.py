@@ -181,7 +181,9 @@ def read_lock(lock: Path) -> dict:
     """
     try:
         locks = json.loads(lock.read_text(encoding="utf-8"))
-        [entry.get("sha256") for repository in locks.values() for entry in repository["files"].values()]  # that form
+        for repository in locks.values():
+            for entry in repository["files"].values():
+                bytes.fromhex(entry["sha256"])  # of that form, and with a checksum each
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

@@ -71,7 +71,8 @@ class WordTokenizer:
         found, most = [self.words(prompt) for prompt in prompts], self.tokenizer.context_length - 2  # start, end
         for prompt, parts in zip(prompts, found):
             if len(parts) > most:
-                raise ValueError(f'the prompt "{prompt}" has {len(parts)} words; this verifier reads at most {most}')
+                count = f"{len(parts)} words; this verifier reads at most {most}: shorten it"
+                raise ValueError(f'the prompt "{prompt}" has {count}')
         return self.tokenizer([" ".join(parts) for parts in found])
 
 
