@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest, norm
-from toy_models import toy_sampler
+from toy_models import toy_sampler, toy_tokenizer, toy_transformer
 
 from vartut import world
 from vartut.measure.evaluate import Outcome, format_table, judged_success, paint, root_seeds, success_table
 from vartut.measure.statistics import wilson
+from vartut.models.next_scale import NextScaleSampler
 from vartut.models.protocol import row_seed
 from vartut.search import random_search
 
@@ -150,6 +151,17 @@ def test_seeds_depend_on_seed_task_and_index_alone():
     judged_success(None, ["colors"], 2, seed=4, search=other)
     assert few.seeds == many.seeds[4:6] == [row_seed(3, "colors/0"), row_seed(3, "colors/1")]
     assert len({*many.seeds, *other.seeds}) == 10
+
+
+def test_prompts_too_long_for_the_model_are_refused_before_any_work(monkeypatch):
+    tokenizer = toy_tokenizer()
+    transformer = toy_transformer(tokenizer, words=8)
+    sampler = NextScaleSampler(tokenizer, transformer, world.token_ids)
+    painted = []
+    monkeypatch.setattr("vartut.measure.evaluate.paint", lambda *given: painted.append(given))
+    with pytest.raises(ValueError, match="this model reads at most 8: shorten it"):
+        judged_success(sampler, ["colors", "dense"], 4)
+    assert not painted
 
 
 def test_a_plain_sample_is_the_first_picture_of_a_search():

@@ -60,14 +60,16 @@ def judged_success(
 
     `search(sampler, prompt, seed=...)` returns an object with an `.image`, as `vartut.beam_search` with its other
     arguments filled in; without it every prompt gets one plain sample.  `tasks` may be one name.  Raises ValueError
-    for an unknown task, and for an n, seed or batch that is no whole number.
+    for an unknown task, for an n, seed or batch that is no whole number, and for prompts too long for the model.
     """
     n, seed, batch = whole(least=1, n=n), whole(seed=seed), whole(least=1, batch=batch)
     outcomes, tasks = [], [tasks] if isinstance(tasks, str) else list(dict.fromkeys(tasks))
     for task in tasks:
         check_name(task, world.TASKS, "task")
-    for task in tasks:
-        prompts = world.prompts(task, n, "test")
+    asked = {task: world.prompts(task, n, "test") for task in tasks}
+    if sampler is not None:  # what the model cannot read is refused before any work is done
+        sampler.begin([max(prompts, key=lambda prompt: len(world.words(prompt))) for prompts in asked.values()], 0)
+    for task, prompts in asked.items():
         seeds = [row_seed(seed, f"{task}/{i}") for i in range(n)]
         if search is None:
             pictures = paint(sampler, prompts, root_seeds(seeds), batch)
