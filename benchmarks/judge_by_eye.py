@@ -5,7 +5,8 @@
     python benchmarks/judge_by_eye.py                     the verdicts anew, the labels as they are
 
 The pictures are plain samples, without search, of the first 25 test prompts of each of the eight short tasks, prompts
-and noise from the seed 2026.  Who labels sees picture and prompt alone, in a shuffled order, and follows this rule:
+and noise from the seed 2026.  Who labels sees picture and prompt alone, in a shuffled order, and follows this rule (the
+labels that ship were given by one vision-language model that looked at the enlarged pictures, and by no person):
 
 - right: a careful person, asked "does it show this?", would say yes without hesitation.  Every described object is one
   clean, recognisable object of that shape and of the colour, texture and size that are named, it stands as asked, and

@@ -460,3 +460,14 @@ def test_training_on_a_gpu_takes_bfloat16_from_ampere_on(monkeypatch):
     for capability, dtype in (((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where, capability=capability: capability)
         assert training_dtype(torch.device("cuda")) == dtype
+
+
+def test_a_nano_that_was_trained_is_loaded_and_one_that_was_not_is_to_be_trained(tmp_path):
+    tokenizer = toy_tokenizer()
+    weights.save_weights(tokenizer, "tokenizer", SETTINGS, {}, tmp_path)
+    settings = {"tokenizer": "tokenizer", "width": 32, "depth": 2, "heads": 2, "sampler": {"guidance": 2.0}}
+    missing = r"nano\.safetensors is missing: train them: `vartut train nano --ship`"
+    with pytest.raises(FileNotFoundError, match=missing):
+        hub.load("nano", tmp_path, CPU)  # nothing of it ships, so there is nothing to restore
+    weights.save_weights(toy_transformer(tokenizer), "nano", settings, {}, tmp_path)
+    assert hub.load("nano", tmp_path, CPU).transformer.words == 32

@@ -22,7 +22,7 @@ from .verifiers.clip import read as read_clip
 from .verifiers.protocol import Oracle
 from .weights import load_weights, read_provenance, remedy, weights_folder
 
-SAMPLERS = ("tiny",)
+SAMPLERS = ("nano", "tiny")  # nano ships no weights yet: `vartut train nano`
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
 TOKENIZERS = ("tokenizer", "tokenizer-bits")
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained "tiny"

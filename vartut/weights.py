@@ -25,8 +25,9 @@ def weights_folder(folder: Path | str | None = None) -> Path:
 
 def remedy(name: str) -> str:
     """What to do about weights that cannot be used."""
-    restore = "" if name == "tokenizer-bits" else f"restore them with `git checkout data/weights/{name}.*`, or "
-    return f"{restore}train them: `vartut train {name} --ship`"  # the tokenizer of bits does not ship
+    ships = name not in ("nano", "tokenizer-bits")
+    restore = f"restore them with `git checkout data/weights/{name}.*`, or " if ships else ""
+    return f"{restore}train them: `vartut train {name} --ship`"
 
 
 def read_provenance(name: str, folder: Path | str | None = None) -> dict:

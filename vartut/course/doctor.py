@@ -7,7 +7,7 @@ import shutil
 
 import torch
 
-from .. import hub, provenance, weights
+from .. import provenance, weights
 from ..device import device, fast_bf16, training_dtype
 
 PACKAGES = ("vartut", "torch", "open_clip_torch", "safetensors", "numpy", "jupyterlab")
@@ -30,7 +30,7 @@ def report() -> tuple[str, bool]:
 
 def weight_names() -> list[str]:
     """The weights that the course needs, and whatever else lies beside them."""
-    known = [*hub.SAMPLERS, "tokenizer", "clip", "clip-hard"]
+    known = ["tiny", "tokenizer", "clip", "clip-hard"]
     return [*known, *sorted({path.stem for path in weights.weights_folder().glob("*.safetensors")} - set(known))]
 
 
