@@ -34,9 +34,9 @@ def sampler(request):
 def test_flops_of_every_scale(sampler, k):
     model, rows, new = sampler.transformer, 3, SCALES[k] ** 2
     past = MAX_WORDS + sum(n * n for n in SCALES[:k])
-    kv = torch.randn(rows, model.depth, 2, model.heads, past, model.width // model.heads)
+    kv = torch.randn(model.depth, 2, rows, model.heads, past, model.width // model.heads)
     shrunk = torch.randn(rows, new, sampler.tokenizer.channels) if k else None
-    truth = counted(lambda: model.step(k, shrunk, kv))
+    truth = counted(lambda: model.step(k, shrunk, [kv]))
     assert rows * model.pass_flops(k) == pytest.approx(truth, rel=0.01)
 
 

@@ -133,7 +133,7 @@ def counted(monkeypatch):
     step = sampler.transformer.step
 
     def counting(k, shrunk, past):
-        calls.append(len(past) // 2)  # conditional and unconditional
+        calls.append(past[0].shape[2] // 2)  # conditional and unconditional
         return step(k, shrunk, past)
 
     monkeypatch.setattr(sampler.transformer, "step", counting)

@@ -63,12 +63,12 @@ def test_steps_with_cached_keys_equal_one_pass(transformer):
     ids, inputs = token_ids(PROMPTS), [x.detach() for x in inputs_of(transformer)]
     with torch.no_grad():
         whole = transformer(ids, inputs).split([n * n for n in SIDES], 1)
-        past = transformer.encode_text(ids)
+        past = [transformer.encode_text(ids)]
         for k in range(6):
             logits, kv = transformer.step(k, inputs[k - 1] if k else None, past)
             assert (logits - whole[k]).abs().max() <= 1e-4, f"scale {k}"
-            past = torch.cat([past, kv], 4)  # (B, depth, 2, H, M, D): along the positions
-    assert past.shape == (2, 2, 2, 2, MAX_WORDS + 130, 16)
+            past.append(kv)
+    assert torch.cat(past, 4).shape == (2, 2, 2, 2, MAX_WORDS + 130, 16)  # (depth, 2, B, H, positions, D)
 
 
 def test_attention_is_scaled_dot_product_attention():

@@ -14,8 +14,6 @@ from .tokenizer import Tokenizer
 from .transformer import NextScaleTransformer
 
 SETTINGS = ("guidance", "temperature", "top_k", "top_p")
-AXES = ("row", "branch", "layer", "key or value", "head", "position", "channel")  # of keys and values, in a `Pass`
-POSITION = AXES.index("position")
 UNGUIDED = "these states were made without guidance: begin anew with the sampler that guides"
 
 
@@ -23,7 +21,7 @@ UNGUIDED = "these states were made without guidance: begin anew with the sampler
 class Pass:
     """The result of one batched forward pass; cells point into its rows."""
 
-    kv: torch.Tensor | None  # (R, branches, depth, 2, H, n, D); None for the last scale, which nobody attends to
+    kv: torch.Tensor | None  # (depth, 2, R, branches, H, n, D); None for the last scale, which nobody attends to
     logits: torch.Tensor | None = None  # (R, branches, n, ...) conditional first; None for the text prefix
 
 
@@ -146,7 +144,8 @@ class NextScaleSampler(Sampler):
         ids = F.pad(self.read(prompts), (0, 0, 0, 1)).to(self.transformer.start.device)
         with ledger.timed("text", passes=len(ids), flops=len(ids) * self.transformer.pass_flops(None)):
             kv = self.transformer.encode_text(ids)
-        return Pass(torch.stack([kv[:-1], kv[-1:].expand_as(kv[:-1])], 1))
+        conditional, unconditional = kv.split([len(prompts), 1], 2)  # (depth, 2, R, H, T, D)
+        return Pass(torch.stack([conditional, unconditional.expand_as(conditional)], 3))
 
     def _run(self, state: State, rows: list[int]) -> None:
         """Fill the cells of these rows that have not run yet, in one batched pass."""
@@ -168,7 +167,7 @@ class NextScaleSampler(Sampler):
         """2 where guidance needs the unconditional pass too, else 1."""
         if all(g == self.unguided for g in self.guidance):
             return 1
-        if any(above.result.kv.shape[1] == 1 for cell in cells for above in cell.ancestors()):
+        if any(above.result.kv.shape[3] == 1 for cell in cells for above in cell.ancestors()):
             raise ValueError(UNGUIDED)
         return 2
 
@@ -179,9 +178,9 @@ class NextScaleSampler(Sampler):
     def _pass(self, k: int, sums: torch.Tensor, cells: list[Cell], branches: int) -> Pass:
         """The forward pass of scale k for a batch of rows: `sums` (R, C, 8, 8) and the cells they stand at."""
         shrunk = None if k == 0 else self.tokenizer.shrink(sums, k).repeat_interleave(branches, 0)
-        logits, kv = self.transformer.step(k, shrunk, past_of(cells, branches).flatten(0, 1))
+        logits, kv = self.transformer.step(k, shrunk, past_of(cells, branches))
         last = k == self.num_steps - 1
-        return Pass(None if last else kv.unflatten(0, (-1, branches)), logits.float().unflatten(0, (-1, branches)))
+        return Pass(None if last else kv.unflatten(2, (-1, branches)), logits.float().unflatten(0, (-1, branches)))
 
     def _grown(self, k: int, sums: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """The sums with scale k's tokens added."""
@@ -230,19 +229,19 @@ class NextScaleSampler(Sampler):
         return tokens, log_prob.flatten(1).sum(1).cpu()
 
 
-def past_of(cells: list[Cell], branches: int) -> torch.Tensor:
-    """What the next pass of these cells attends to: keys and values (R, branches, depth, 2, H, M, D).
+def past_of(cells: list[Cell], branches: int) -> list[torch.Tensor]:
+    """What the next pass of these cells attends to: keys and values of the text and of every scale so far.
 
-    Those of the text and of every scale so far stand one after the other along the M positions.
+    Each is (depth, 2, R * branches, H, n, D).
     """
-    chains = [cell.ancestors() for cell in cells]  # a row's own, the text's first
-    parts = [gather([chain[part] for chain in chains], branches) for part in range(len(chains[0]))]
-    return torch.cat(parts, dim=POSITION)
+    chains = zip(*(cell.ancestors() for cell in cells))  # the text's cells, then every scale's, one a row
+    return [gather(chain, branches).flatten(2, 3) for chain in chains]
 
 
-def gather(cells: list[Cell], branches: int) -> torch.Tensor:
-    """Keys and values of one scale for a batch of rows: (R, branches, depth, 2, H, n, D)."""
-    first = cells[0].result
-    if all(cell.result is first for cell in cells):
-        return first.kv[[cell.row for cell in cells], :branches]
-    return torch.stack([cell.result.kv[cell.row, :branches] for cell in cells])
+def gather(cells: tuple[Cell, ...], branches: int) -> torch.Tensor:
+    """Keys and values of one scale for a batch of rows, (depth, 2, R, branches, H, n, D): copied only if they must."""
+    first, rows = cells[0].result, [cell.row for cell in cells]
+    if any(cell.result is not first for cell in cells):
+        return torch.stack([cell.result.kv[:, :, cell.row, :branches] for cell in cells], 2)
+    whole = rows == list(range(first.kv.shape[2]))
+    return first.kv[:, :, slice(None) if whole else rows, :branches]

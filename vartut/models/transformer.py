@@ -51,12 +51,12 @@ class Attention(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
         self.gain = nn.Parameter(torch.ones(heads, 1, 1))  # how sharply a head may look
 
-    def forward(self, x, mask=None, past=None):
-        """x (B, N, W); `past` is (keys, values) of earlier positions, each (B, H, M, D).  Returns x and (keys, values)
-        of the new positions alone."""
+    def forward(self, x, mask=None, past=()):
+        """x (B, N, W); `past` has (keys, values) of every block of earlier positions, each (B, H, M, D).  Returns x and
+        (keys, values) of the new positions alone."""
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, self.size)).permute(2, 0, 3, 1, 4)  # each (B, H, N, D)
         q, k = F.layer_norm(q, (self.size,)) * self.gain.to(q.dtype), F.layer_norm(k, (self.size,)).to(v.dtype)
-        keys, values = (k, v) if past is None else (torch.cat([past[0], k], 2), torch.cat([past[1], v], 2))
+        keys, values = (torch.cat(parts, 2) for parts in zip(*past, (k, v)))  # each (B, H, M + N, D)
         scores = (q.to(v.dtype) / self.size**0.5) @ keys.transpose(2, 3)  # (B, H, N, M + N)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
@@ -73,7 +73,7 @@ class Layer(nn.Module):
         self.attention = Attention(width, heads)
         self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
 
-    def forward(self, x, mask=None, past=None):
+    def forward(self, x, mask=None, past=()):
         y, kv = self.attention(self.norm1(x), mask, past)
         x = x + y
         return x + self.down(F.gelu(self.up(self.norm2(x)))), kv
@@ -142,23 +142,23 @@ class NextScaleTransformer(nn.Module):
         return self._logits(x[:, self.words :])
 
     def encode_text(self, ids: torch.Tensor) -> torch.Tensor:
-        """Keys and values of the text prefix: (B, depth, 2, H, T, D)."""
-        return self._run(self._embed_text(ids), None)[1]
+        """Keys and values of the text prefix: (depth, 2, B, H, T, D)."""
+        return self._run(self._embed_text(ids), [])[1]
 
-    def step(self, k: int, shrunk: torch.Tensor | None, past: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One pass of scale k given keys and values `past` (B, depth, 2, H, M, D) of the text and the scales before.
+    def step(self, k: int, shrunk: torch.Tensor | None, past: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """One pass of scale k; `past` has keys and values of the text and of every scale before.
 
-        Returns logits (B, n_k^2, V) and the keys and values of this scale's positions, (B, depth, 2, H, n_k^2, D).
+        Each is (depth, 2, B, H, M, D).  Returns logits (B, n_k^2, V) and this scale's keys and values.
         """
-        x, kv = self._run(self._embed_scale(k, shrunk, len(past)), past)
+        x, kv = self._run(self._embed_scale(k, shrunk, past[0].shape[2]), past)
         return self._logits(x), kv
 
     def _run(self, x, past):
         new = []
         for i, layer in enumerate(self.layers):
-            x, kv = layer(x, past=None if past is None else (past[:, i, 0], past[:, i, 1]))
-            new.append(torch.stack(kv, 1))
-        return x, torch.stack(new, 1)
+            x, kv = layer(x, past=[part[i] for part in past])
+            new.append(torch.stack(kv))
+        return x, torch.stack(new)
 
     def pass_flops(self, k: int | None) -> int:
         """Floating-point operations of one row's pass of scale k, or of the text for None.
