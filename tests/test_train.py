@@ -14,9 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from toy_models import toy_tokenizer, toy_transformer
 
+from vartut import world
 from vartut.training import build
 from vartut.training.loop import WARMUP, learning_rate, train
-from vartut.training.recipes import TokenizerRecipe, TransformerRecipe
+from vartut.training.recipes import TokenizerRecipe, TransformerRecipe, any_texture, generator, scenes_of
 
 CPU = torch.device("cpu")
 
@@ -302,3 +303,20 @@ def test_weights_of_shorter_prompts_start_a_model_of_longer_ones():
     assert torch.equal(model.head.weight, known.head.weight)
     longer = toy_transformer(tokenizer, words=32).state_dict()
     assert build.with_more_words(longer, known) is longer, "what is longer already stays, and does not fit"
+
+
+def test_a_tokenizer_sees_every_texture_on_every_shape_and_nothing_else_is_changed():
+    scenes = scenes_of(0, 400, seed=3, dense=200)
+    again = any_texture(scenes, generator(3, 0))
+    assert again == any_texture(scenes, generator(3, 0)) != any_texture(scenes, generator(3, 1))
+    kind = lambda o: (o.shape, o.color, o.size, o.x, o.y, o.texture == "solid")  # noqa: E731
+    assert [[kind(o) for o in s.objects] for s in again] == [[kind(o) for o in s.objects] for s in scenes]
+    before, after = ({(o.shape, o.texture) for s in some for o in s.objects} for some in (scenes, again))
+    assert after - before == world.HELD_OUT_TEXTURES
+    assert len(after) == len(world.SHAPES) * len(world.TEXTURES)
+
+
+def test_the_dense_share_of_a_batch():
+    assert [s.task == "dense" for s in scenes_of(2, 8, seed=0, dense=3)] == [False] * 5 + [True] * 3
+    recipe = TokenizerRecipe(toy_tokenizer().train(), CPU, batch=10, dense=build.DENSE_PICTURES)
+    assert recipe.dense == 5

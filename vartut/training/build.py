@@ -26,6 +26,7 @@ SIZES = {  # of the two transformers: one recipe, one dial
     "tiny": {"width": 192, "depth": 8, "heads": 4},
 }
 DENSE = 0.25  # share of dense prompts in a transformer's training
+DENSE_PICTURES = 0.5  # the same of a tokenizer's, which reads no prompts: the more objects, the more to learn
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def tokenizer(settings: dict | None, seed: int, batch: int, folder: Path, quanti
     """The tokenizer of a codebook."""
     fresh = {"quantizer": quantizer, "codes": 512, "channels": 16, "width": 64, "scales": list(SCALES)}
     settings = settings or fresh
-    return TokenizerRecipe(Tokenizer(**settings), device(), seed, batch), settings
+    return TokenizerRecipe(Tokenizer(**settings), device(), seed, batch, dense=DENSE_PICTURES), settings
 
 
 def tokenizer_of_bits(settings: dict | None, seed: int, batch: int, folder: Path):

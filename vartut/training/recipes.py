@@ -1,5 +1,7 @@
 """A recipe per model: its data, its loss, its optimizers and its evaluation.  `loop.py` runs them."""
 
+from dataclasses import replace
+
 import torch
 from torch.nn import functional as F
 
@@ -12,14 +14,31 @@ def generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
-def pictures(step: int, batch: int, seed: int, where, dense: int = 0) -> tuple[torch.Tensor, list[str]]:
-    """The training batch of a step: fresh scenes, (B, 3, 64, 64) in [0, 1], and their prompts.
-
-    `dense` of them are of the task of that name, the others of the eight short ones.
-    """
+def scenes_of(step: int, batch: int, seed: int, dense: int = 0) -> list[world.Scene]:
+    """The training batch of a step: fresh scenes, the last `dense` of that task, the others of the eight short ones."""
     scenes = world.sample("all", batch - dense, "train", seed, first=step * (batch - dense))
-    scenes += world.sample("dense", dense, "train", seed, first=step * dense)
+    return scenes + world.sample("dense", dense, "train", seed, first=step * dense)
+
+
+def pictures(step: int, batch: int, seed: int, where, dense: int = 0) -> tuple[torch.Tensor, list[str]]:
+    """The scenes of a step as pictures, (B, 3, 64, 64) in [0, 1], and their prompts."""
+    scenes = scenes_of(step, batch, seed, dense)
     return world.render(scenes).to(where), [scene.prompt for scene in scenes]
+
+
+def any_texture(scenes: list[world.Scene], draws: torch.Generator) -> list[world.Scene]:
+    """The scenes with the texture of every textured object drawn anew, whatever its shape.
+
+    For a tokenizer: it reads no prompts, so what prompts never pair in training is nothing that it should be unable to
+    draw.  A picture that fails then fails because of the model that composes it.
+    """
+    textures = [texture for texture in world.TEXTURES if texture != "solid"]
+
+    def drawn(thing):
+        texture = textures[int(torch.randint(len(textures), (), generator=draws))]
+        return thing if thing.texture == "solid" else replace(thing, texture=texture)
+
+    return [replace(scene, objects=tuple(drawn(thing) for thing in scene.objects)) for scene in scenes]
 
 
 OBJECTS = 5  # weight of a pixel of an object: most of a picture is ground, and an empty one would do well
@@ -33,15 +52,17 @@ UNDECIDED = 0.05  # keeps every bit undecided over the batch, or bits die
 class TokenizerRecipe:
     """Autoencoding with a squared error that counts the objects' pixels five-fold: most of a picture is ground."""
 
-    def __init__(self, model, where, seed=0, batch=64, lr=1.5e-3):
+    def __init__(self, model, where, seed=0, batch=64, lr=1.5e-3, dense=0.0):
         self.name = "tokenizer-bits" if model.bitwise else "tokenizer"
         self.model, self.where, self.seed, self.batch = model.to(where), where, seed, batch
+        self.dense = round(dense * batch)  # scenes of a batch
         self.optimizers = [torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.01)]
 
     def loss(self, step):
         """The loss of one step and what to log of it."""
         model, draws = self.model, generator(self.seed, step)
-        images, _ = pictures(step, self.batch, self.seed, self.where)
+        scenes = any_texture(scenes_of(step, self.batch, self.seed, self.dense), draws)
+        images = world.render(scenes).to(self.where)
         with autocast(self.where):
             f = model.encoder(2 * images - 1)
         f = f.float()
