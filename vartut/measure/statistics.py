@@ -1,4 +1,8 @@
-"""Intervals."""
+"""Intervals, and what the best of n pictures is worth when many more were painted."""
+
+import math
+
+import numpy as np
 
 from ..inputs import whole
 
@@ -15,3 +19,38 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     middle = p + z * z / (2 * n)
     half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     return (max(0.0, middle - half) / (1 + z * z / n), min(1 + z * z / n, middle + half) / (1 + z * z / n))
+
+
+def best_of(n: int, scores, values) -> float:
+    """The mean value of the best scored of n pictures, over all choices of n out of the N that were painted.
+
+    scores, values: N numbers each; of equal scores the earlier picture wins, as in a search.  Picture i is the best of
+    a choice if it is in it and no better one is: C(w, n - 1) of C(N, n) choices, where w pictures are worse than i.
+    With 0 and 1 as values this is the success rate of best-of-n, without bias and without drawing (the estimator of
+    pass@k, Chen et al. 2021, arXiv 2107.03374, where the scores are the values).  Raises ValueError unless
+    1 <= n <= N.
+    """
+    scores, values = np.asarray(scores, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    n, painted = whole(n=n), len(scores)
+    if values.shape != scores.shape or scores.ndim != 1 or not 1 <= n <= painted:
+        raise ValueError(f"best of {n} needs as many scores and values; got {scores.shape} and {values.shape}")
+    order = np.lexsort((-np.arange(painted), scores))  # worst first; of equals the later one is the worse
+    worse = np.arange(n - 1, painted)  # how many are worse than a picture that can be the best of n
+    choices = np.cumsum(np.log(worse[1:]) - np.log(worse[1:] - n + 1)) if painted > n else np.zeros(0)
+    share = np.exp(np.concatenate([[0.0], choices]) - (math.lgamma(painted + 1) - math.lgamma(n + 1)
+                   - math.lgamma(painted - n + 1)))  # fmt: skip
+    return float(share @ values[order[n - 1 :]])
+
+
+def bootstrap(values, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+    """The 95 % percentile interval (low, high) of the mean of independent values, by drawing them with replacement.
+
+    For means over prompts: the prompts are what another experiment would draw anew.  Raises ValueError for none.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"an interval of a mean needs values in a row; got shape {values.shape}")
+    rng = np.random.Generator(np.random.Philox(whole(least=0, seed=seed)))
+    means = values[rng.integers(len(values), size=(whole(least=1, draws=draws), len(values)))].mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,147 @@
+"""How judged success climbs with the number of pictures to choose from: data/results/curves.csv.
+
+    python benchmarks/curves.py --model nano --stage old --n 1024      stopped, it goes on where it was
+    python benchmarks/curves.py --model nano --stage dense --n 64      20 prompts of each number of facts
+
+Paints n pictures of every prompt, those that `vartut.random_search` would see, 64 a prompt in turn, so that a run that
+is stopped has some of all prompts.  Every picture is scored by the verifiers that can read its prompt and judged; a
+round of one prompt is a shard in runs/curves.  From what is there for all prompts comes the table: the best of 1, 2, 4,
+... as each verifier would choose it, over all choices of so many pictures (`vartut.measure.statistics.best_of`), with
+intervals over prompts.  Scores and verdicts of all pictures are kept in data/results/curves, so that nobody has to
+paint them again.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from tables import replace_rows, stamp
+from tqdm import tqdm
+
+import vartut
+from vartut import weights, world
+from vartut.measure.evaluate import root_seeds
+from vartut.measure.statistics import best_of, bootstrap
+from vartut.models.protocol import row_seed
+from vartut.paths import data_folder, expanded
+
+ROUND = 64  # pictures of a prompt at a time
+STAGES = ("old", "dense")
+VERIFIERS = ("clip", "clip-hard")
+
+
+def prompts_of(stage: str) -> list[tuple[str, str, int]]:
+    """The prompts of a stage, each with its group in the table and the seed of its search."""
+    if stage == "old":
+        asked = [(task, f"{task}/{i}", p) for task in world.SHORT_TASKS for i, p in enumerate(world.prompts(task, 8))]
+    else:
+        asked = [
+            (f"{facts} facts", f"dense/{facts}/{i}", prompt)
+            for facts in world.DENSE_FACTS
+            for i, prompt in enumerate(world.prompts("dense", 20, facts=facts))
+        ]
+    return [(group, prompt, row_seed(0, name)) for group, name, prompt in asked]
+
+
+@torch.no_grad()
+def painted(sampler, prompt: str, seed: int, first: int) -> torch.Tensor:
+    """Pictures `first` to `first + ROUND - 1` of a random search, (ROUND, 3, 64, 64)."""
+    state = sampler.expand(sampler.begin(prompt, root_seeds([seed])), ROUND, first=first)
+    while state.step < sampler.num_steps:
+        state = sampler.expand(state)
+    return sampler.preview(state).cpu()
+
+
+def shard(sampler, verifiers, prompt: str, seed: int, first: int) -> dict[str, np.ndarray]:
+    """What is kept of a round: verdicts, grades and scores, (ROUND,) each, and the seconds of painting and judging."""
+    began = time.perf_counter()
+    images = painted(sampler, prompt, seed, first)
+    between = time.perf_counter()
+    verdicts = vartut.judge(images, [prompt] * ROUND)
+    seconds = np.array([between - began, time.perf_counter() - between], np.float32)
+    kept = {"correct": np.array([v.correct for v in verdicts], np.uint8), "seconds": seconds}
+    kept["oracle"] = np.array([v.grade for v in verdicts], np.float32)
+    return kept | {name: verifier(images, prompt).numpy() for name, verifier in verifiers.items()}
+
+
+def run(model: str, stage: str, n: int, folder: Path) -> None:
+    """Paint, judge and score what is not in `folder` yet."""
+    sampler, verifiers = vartut.load(model), {}
+    asked = prompts_of(stage)
+    longest = max((prompt for _, prompt, _ in asked), key=lambda prompt: len(world.words(prompt)))
+    for name in VERIFIERS:
+        verifier = vartut.load_verifier(name)
+        try:
+            verifier.read(longest)
+            verifiers[name] = verifier
+        except ValueError as error:
+            print(f"{name} does not score this stage: {error}")
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [(first, i) for first in range(0, n, ROUND) for i in range(len(asked))]
+    for first, i in tqdm(todo, mininterval=5):
+        path = folder / f"{i:03}-{first:04}.safetensors"
+        if not path.exists():
+            _, prompt, seed = asked[i]
+            save_file(shard(sampler, verifiers, prompt, seed, first), path.with_suffix(".part"))
+            path.with_suffix(".part").rename(path)  # a kill leaves no half a shard
+
+
+def gathered(folder: Path, count: int) -> dict[str, np.ndarray]:
+    """All rounds that every one of `count` prompts has, as (count, N) of each kind."""
+    rounds = 0
+    while all((folder / f"{i:03}-{rounds * ROUND:04}.safetensors").exists() for i in range(count)):
+        rounds += 1
+    if not rounds:
+        raise SystemExit(f"{folder}: not even the first {ROUND} pictures of every prompt are there")
+    shards = [[load_file(folder / f"{i:03}-{r * ROUND:04}.safetensors") for r in range(rounds)] for i in range(count)]
+    kinds = [kind for kind in shards[0][0] if kind != "seconds"]
+    kept = {kind: np.stack([np.concatenate([s[kind] for s in row]) for row in shards]) for kind in kinds}
+    return kept | {"seconds": sum(s["seconds"] for row in shards for s in row)}
+
+
+def table(asked, kept: dict) -> list[dict]:
+    """Rows of the table: per group and for all prompts, per verifier, per n."""
+    rows, painted = [], kept["correct"].shape[1]
+    groups = list(dict.fromkeys(group for group, _, _ in asked))
+    for verifier in ("oracle", *(name for name in VERIFIERS if name in kept)):
+        for n in [2**k for k in range(painted.bit_length())]:
+            won = np.array([best_of(n, s, c) for s, c in zip(kept[verifier], kept["correct"])])
+            score = np.array([best_of(n, s, s) for s in kept[verifier]])
+            for group in (*groups, "all"):
+                own = [i for i, (g, _, _) in enumerate(asked) if group in (g, "all")]
+                low, high = bootstrap(won[own])
+                numbers = {"success": won[own].mean(), "low": low, "high": high, "score": score[own].mean()}
+                row = {"verifier": verifier, "group": group, "prompts": len(own), "painted": painted, "n": n}
+                rows.append(row | {key: round(float(value), 4) for key, value in numbers.items()})
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="nano", choices=("nano", "tiny"))
+    parser.add_argument("--stage", default="old", choices=STAGES)
+    parser.add_argument("--n", type=int, default=1024, help=f"pictures a prompt, a multiple of {ROUND}")
+    parser.add_argument("--folder", type=expanded, default=Path("runs/curves"), help="where the shards are kept")
+    chosen = parser.parse_args()
+    if chosen.n < ROUND or chosen.n % ROUND:
+        parser.error(f"--n {chosen.n}: pictures are painted {ROUND} at a time")
+    digest = weights.read_provenance(chosen.model)["sha256"][:12]
+    place = chosen.folder / f"{chosen.model}-{digest}-{chosen.stage}"
+    run(chosen.model, chosen.stage, chosen.n, place)
+    asked = prompts_of(chosen.stage)
+    kept = gathered(place, len(asked))
+    minutes = [round(float(s) / 60, 1) for s in kept.pop("seconds")]
+    made = {"minutes_painting": minutes[0], "minutes_judging": minutes[1], "weights": digest, "seed": 0, **stamp()}
+    compact = {kind: value if kind == "correct" else value.astype(np.float16) for kind, value in kept.items()}
+    store = data_folder() / "results" / "curves"
+    store.mkdir(exist_ok=True)
+    about = {"prompts": "\n".join(prompt for _, prompt, _ in asked)}
+    save_file(compact, store / f"{chosen.model}-{chosen.stage}.safetensors", about)
+    rows = [{"model": chosen.model, "stage": chosen.stage} | row | made for row in table(asked, kept)]
+    replace_rows(data_folder() / "results" / "curves.csv", rows, key=lambda row: (row["model"], row["stage"]))
+    for row in rows:
+        if row["group"] == "all":
+            print({key: row[key] for key in ("verifier", "n", "success", "low", "high", "score")})

@@ -1,0 +1,54 @@
+"""The benchmark of best-of-n: whose pictures it keeps, and its table."""
+
+import sys
+
+import numpy as np
+import pytest
+from notebook_sources import ROOT
+from safetensors.numpy import save_file
+
+import vartut
+
+
+@pytest.fixture
+def curves(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import curves
+
+    yield curves
+    sys.modules.pop("curves")
+
+
+def test_it_paints_what_a_random_search_sees(curves):
+    sampler, verifier = vartut.load("tiny"), vartut.load_verifier("clip")
+    _, prompt, seed = curves.prompts_of("old")[9]
+    scores = verifier(curves.painted(sampler, prompt, seed, 0)[:3], prompt)
+    assert scores.max().item() == pytest.approx(vartut.random_search(sampler, prompt, verifier, n=3, seed=seed).score)
+
+
+def test_the_prompts_of_a_stage(curves):
+    assert len(curves.prompts_of("old")) == 64
+    dense = curves.prompts_of("dense")
+    assert len(dense) == 20 * 12
+    assert [vartut.world.parse(prompt).facts for _, prompt, _ in dense] == [3 + i // 20 for i in range(240)]
+    assert len({seed for _, _, seed in dense}) == 240
+
+
+def test_only_rounds_that_all_prompts_have_are_in_the_table(curves, tmp_path):
+    rng = np.random.default_rng(0)
+    for i, first in ((0, 0), (1, 0), (0, 64), (1, 64), (0, 128)):
+        correct = rng.random(64) < 0.2
+        kept = {"correct": correct.astype(np.uint8), "oracle": correct.astype(np.float32)}
+        kept |= {"clip": rng.random(64, np.float32), "seconds": np.ones(2, np.float32)}
+        save_file(kept, tmp_path / f"{i:03}-{first:04}.safetensors")
+    kept = curves.gathered(tmp_path, 2)
+    assert kept["correct"].shape == kept["clip"].shape == (2, 128)
+    rows = curves.table([("a", "", 0), ("b", "", 0)], kept)
+    rates = {(row["verifier"], row["group"], row["n"]): row["success"] for row in rows}
+    assert rates["oracle", "a", 1] == pytest.approx(kept["correct"][0].mean(), abs=1e-4)
+    assert rates["clip", "all", 1] == pytest.approx(kept["correct"].mean(), abs=1e-4)
+    assert rates["oracle", "all", 128] == 1
+    assert rates["clip", "b", 128] == kept["correct"][1][kept["clip"][1].argmax()]
+    assert all(row["low"] <= row["success"] <= row["high"] for row in rows if row["group"] == "all")
+    with pytest.raises(SystemExit, match="first 64"):
+        curves.gathered(tmp_path, 3)

@@ -1,0 +1,46 @@
+"""Best of n against all choices of n, and intervals of means against known ones."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vartut.measure.statistics import best_of, bootstrap
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1)), min_size=1, max_size=8), st.data())
+def test_best_of_n_is_the_mean_over_all_choices(pictures, data):
+    scores, values = zip(*pictures)
+    n = data.draw(st.integers(1, len(pictures)))
+    choices = itertools.combinations(range(len(scores)), n)
+    won = [values[max(chosen, key=lambda i: (scores[i], -i))] for chosen in choices]
+    assert best_of(n, scores, values) == pytest.approx(np.mean(won), abs=1e-9)
+
+
+def test_the_ends_and_many_pictures():
+    rng = np.random.default_rng(0)
+    scores, values = rng.normal(size=1024), rng.random(1024) < 0.3
+    assert best_of(1, scores, values) == pytest.approx(values.mean())
+    assert best_of(1024, scores, values) == values[scores.argmax()]
+    right = int(values.sum())
+    none = np.prod([(1024 - right - i) / (1024 - i) for i in range(64)])
+    assert best_of(64, values, values) == pytest.approx(1 - none)  # the judge itself chooses: one right one is enough
+
+
+@pytest.mark.parametrize(("n", "scores", "values"), [(0, [1], [1]), (2, [1], [1]), (1, [1, 2], [1]), (1, [[1]], [[1]])])
+def test_impossible_choices_are_refused(n, scores, values):
+    with pytest.raises(ValueError, match="as many scores and values"):
+        best_of(n, scores, values)
+
+
+def test_the_interval_of_a_mean():
+    values = np.random.default_rng(1).normal(3, 2, 400)
+    low, high = bootstrap(values)
+    assert (low, high) == bootstrap(values) != bootstrap(values, seed=1)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    assert bootstrap([1.0]) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="needs values"):
+        bootstrap([])
