@@ -41,6 +41,7 @@ def quality() -> str:
 CAPTIONS = {"all": "scores the true caption above a changed one in {}", "swap": "above one with swapped words in {}"}
 EXPECT = {  # what of the final metrics stands in the table
     "tokenizer": {"error": "squared error {}"},
+    "tokenizer-dense": {"error": "squared error {}"},
     "tiny": {"loss": "cross-entropy {} nats a token"},
     "clip": CAPTIONS,
     "clip-hard": CAPTIONS,

@@ -24,8 +24,8 @@ from .weights import load_weights, read_provenance, remedy, weights_folder
 
 SAMPLERS = ("nano", "tiny")  # nano ships no weights yet: `vartut train nano`
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
-TOKENIZERS = ("tokenizer", "tokenizer-bits")
-PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained "tiny"
+TOKENIZERS = ("tokenizer", "tokenizer-dense", "tokenizer-bits")
+PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
 VERIFIERS = ("clip", "clip-hard", "oracle")
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "aesthetic", "llava-onevision")  # the paper's, see published/
 
@@ -68,7 +68,10 @@ def read_prompts(prompts: list[str]) -> torch.Tensor:
 def load_tokenizer(
     name: str = "tokenizer", folder: Path | str | None = None, where: torch.device | None = None
 ) -> Tokenizer:
-    """The tokenizer of that name ("tokenizer" has a codebook, "tokenizer-bits" bits); raises like `load`."""
+    """The tokenizer of that name; raises like `load`.
+
+    "tokenizer" has a codebook, "tokenizer-dense" is the same trained on with dense pictures, "tokenizer-bits" has bits.
+    """
     check_name(name, TOKENIZERS, "tokenizer")
     settings, tensors = load_weights(name, folder)
     return filled(Tokenizer(**settings), tensors, name).to(device() if where is None else where).eval()
