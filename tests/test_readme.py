@@ -184,3 +184,13 @@ def test_the_readme_gives_the_reconstructions_as_measured():
     assert f"stays the same in {rate} % of {n} reconstructed test pictures ({low} to {high})" in text
     assert f"the other {n - int(rows['all']['unchanged'])} show dotted rings" in text
     assert f"of {rows['dense']['n']} dense pictures, of up to five objects, in {dense} %" in text
+
+
+def test_the_readme_gives_the_reconstructions_of_the_second_tokenizer_as_measured():
+    with open(data_folder() / "results" / "reconstruction.csv", newline="", encoding="utf-8") as file:
+        rows = {row["task"]: row for row in csv.DictReader(file) if row["tokenizer"] == "tokenizer-dense"}
+    shipped = weights.read_provenance("tokenizer-dense")["sha256"]
+    assert all(shipped.startswith(row["weights"]) for row in rows.values())
+    rate, low, high = (f"{100 * float(rows['all'][key]):.1f}" for key in ("rate", "low", "high"))
+    said = f"{rate} % of the same {rows['all']['n']} verdicts ({low} to {high}) and {rows['dense']['unchanged']} of the"
+    assert said in " ".join(README.split())
