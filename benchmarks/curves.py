@@ -1,6 +1,6 @@
 """How judged success climbs with the number of pictures to choose from: data/results/curves.csv.
 
-    python benchmarks/curves.py --model nano --stage old --n 1024      stopped, it goes on where it was
+    python benchmarks/curves.py --model tiny --stage old --n 256       six minutes; stopped, it goes on where it was
     python benchmarks/curves.py --model nano --stage dense --n 64      20 prompts of each number of facts
 
 Paints n pictures of every prompt, those that `vartut.random_search` would see, 64 a prompt in turn, so that a run that
@@ -12,11 +12,13 @@ paint them again.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tables import replace_rows, stamp
 from tqdm import tqdm
@@ -24,7 +26,7 @@ from tqdm import tqdm
 import vartut
 from vartut import weights, world
 from vartut.measure.evaluate import root_seeds
-from vartut.measure.statistics import best_of, bootstrap
+from vartut.measure.statistics import best_of, mean_interval
 from vartut.models.protocol import row_seed
 from vartut.paths import data_folder, expanded
 
@@ -64,42 +66,56 @@ def shard(sampler, verifiers, prompt: str, seed: int, first: int) -> dict[str, n
     seconds = np.array([between - began, time.perf_counter() - between], np.float32)
     kept = {"correct": np.array([v.correct for v in verdicts], np.uint8), "seconds": seconds}
     kept["oracle"] = np.array([v.grade for v in verdicts], np.float32)
-    return kept | {name: verifier(images, prompt).numpy() for name, verifier in verifiers.items()}
+    return kept | {name: verifier(images, prompt).cpu().numpy() for name, verifier in verifiers.items()}
 
 
-def run(model: str, stage: str, n: int, folder: Path) -> None:
-    """Paint, judge and score what is not in `folder` yet."""
-    sampler, verifiers = vartut.load(model), {}
-    asked = prompts_of(stage)
-    longest = max((prompt for _, prompt, _ in asked), key=lambda prompt: len(world.words(prompt)))
+def place(folder: Path, prompt: int, first: int) -> Path:
+    """The shard of the pictures from `first` on of a prompt, by its number."""
+    return folder / f"{prompt:03}-{first:04}.safetensors"
+
+
+def readers(longest: str) -> dict:
+    """The verifiers that can read a prompt as long as this one, by name; says of the others why not."""
+    found = {name: vartut.load_verifier(name) for name in VERIFIERS}
     for name in VERIFIERS:
-        verifier = vartut.load_verifier(name)
         try:
-            verifier.read(longest)
-            verifiers[name] = verifier
+            found[name].read(longest)
         except ValueError as error:
             print(f"{name} does not score this stage: {error}")
+            del found[name]
+    return found
+
+
+def run(model: str, asked, n: int, folder: Path) -> None:
+    """Paint, judge and score what is not in `folder` yet; raises ValueError for prompts too long for the model."""
+    sampler = vartut.load(model)
+    longest = max((prompt for _, prompt, _ in asked), key=lambda prompt: len(world.words(prompt)))
+    sampler.begin(longest, 0)  # refused before any work is done
+    verifiers, made = readers(longest), {"commit": stamp()["commit"]}
     folder.mkdir(parents=True, exist_ok=True)
     todo = [(first, i) for first in range(0, n, ROUND) for i in range(len(asked))]
     for first, i in tqdm(todo, mininterval=5):
-        path = folder / f"{i:03}-{first:04}.safetensors"
+        path = place(folder, i, first)
         if not path.exists():
             _, prompt, seed = asked[i]
-            save_file(shard(sampler, verifiers, prompt, seed, first), path.with_suffix(".part"))
+            save_file(shard(sampler, verifiers, prompt, seed, first), path.with_suffix(".part"), made)
             path.with_suffix(".part").rename(path)  # a kill leaves no half a shard
 
 
-def gathered(folder: Path, count: int) -> dict[str, np.ndarray]:
-    """All rounds that every one of `count` prompts has, as (count, N) of each kind."""
-    rounds = 0
-    while all((folder / f"{i:03}-{rounds * ROUND:04}.safetensors").exists() for i in range(count)):
-        rounds += 1
+def gathered(folder: Path, count: int) -> tuple[dict[str, np.ndarray], dict]:
+    """All rounds that every one of `count` prompts has, (count, N) of each kind; and what they took and which code."""
+    rounds, files = [], [place(folder, i, 0) for i in range(count)]  # the files of each round, one a prompt
+    while all(path.exists() for path in files):
+        rounds.append(files)
+        files = [place(folder, i, ROUND * len(rounds)) for i in range(count)]
     if not rounds:
-        raise SystemExit(f"{folder}: not even the first {ROUND} pictures of every prompt are there")
-    shards = [[load_file(folder / f"{i:03}-{r * ROUND:04}.safetensors") for r in range(rounds)] for i in range(count)]
-    kinds = [kind for kind in shards[0][0] if kind != "seconds"]
-    kept = {kind: np.stack([np.concatenate([s[kind] for s in row]) for row in shards]) for kind in kinds}
-    return kept | {"seconds": sum(s["seconds"] for row in shards for s in row)}
+        raise ValueError(f"{folder}: not even the first {ROUND} pictures of every prompt are there")
+    shards = [[load_file(path) for path in files] for files in zip(*rounds)]  # a row per prompt
+    kept = {kind: np.stack([np.concatenate([s[kind] for s in row]) for row in shards]) for kind in shards[0][0]}
+    commits = {safe_open(path, "np").metadata()["commit"] for files in rounds for path in files}
+    painting, judging = kept.pop("seconds").reshape(-1, 2).sum(0) / 60
+    about = {"minutes_painting": round(float(painting), 1), "minutes_judging": round(float(judging), 1)}
+    return kept, about | {"commit": " ".join(sorted(commits))}
 
 
 def table(asked, kept: dict) -> list[dict]:
@@ -112,7 +128,7 @@ def table(asked, kept: dict) -> list[dict]:
             score = np.array([best_of(n, s, s) for s in kept[verifier]])
             for group in (*groups, "all"):
                 own = [i for i, (g, _, _) in enumerate(asked) if group in (g, "all")]
-                low, high = bootstrap(won[own])
+                low, high = mean_interval(won[own])
                 numbers = {"success": won[own].mean(), "low": low, "high": high, "score": score[own].mean()}
                 row = {"verifier": verifier, "group": group, "prompts": len(own), "painted": painted, "n": n}
                 rows.append(row | {key: round(float(value), 4) for key, value in numbers.items()})
@@ -121,25 +137,26 @@ def table(asked, kept: dict) -> list[dict]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="nano", choices=("nano", "tiny"))
+    parser.add_argument("--model", default="tiny", choices=("nano", "tiny"))
     parser.add_argument("--stage", default="old", choices=STAGES)
-    parser.add_argument("--n", type=int, default=1024, help=f"pictures a prompt, a multiple of {ROUND}")
+    parser.add_argument("--n", type=int, default=256, help=f"pictures a prompt, a multiple of {ROUND}")
     parser.add_argument("--folder", type=expanded, default=Path("runs/curves"), help="where the shards are kept")
     chosen = parser.parse_args()
     if chosen.n < ROUND or chosen.n % ROUND:
         parser.error(f"--n {chosen.n}: pictures are painted {ROUND} at a time")
-    digest = weights.read_provenance(chosen.model)["sha256"][:12]
-    place = chosen.folder / f"{chosen.model}-{digest}-{chosen.stage}"
-    run(chosen.model, chosen.stage, chosen.n, place)
     asked = prompts_of(chosen.stage)
-    kept = gathered(place, len(asked))
-    minutes = [round(float(s) / 60, 1) for s in kept.pop("seconds")]
-    made = {"minutes_painting": minutes[0], "minutes_judging": minutes[1], "weights": digest, "seed": 0, **stamp()}
-    compact = {kind: value if kind == "correct" else value.astype(np.float16) for kind, value in kept.items()}
+    try:
+        digest = weights.read_provenance(chosen.model)["sha256"][:12]
+        folder = chosen.folder / f"{chosen.model}-{digest}-{chosen.stage}"
+        run(chosen.model, asked, chosen.n, folder)
+        kept, about = gathered(folder, len(asked))
+    except (FileNotFoundError, ValueError) as error:  # no weights, or prompts that they cannot read
+        sys.exit(f"curves: {error}")
+    made = {"weights": digest, "seed": 0, **stamp(), **about}
     store = data_folder() / "results" / "curves"
     store.mkdir(exist_ok=True)
-    about = {"prompts": "\n".join(prompt for _, prompt, _ in asked)}
-    save_file(compact, store / f"{chosen.model}-{chosen.stage}.safetensors", about)
+    prompts = {"prompts": "\n".join(prompt for _, prompt, _ in asked)}
+    save_file(kept, store / f"{chosen.model}-{chosen.stage}.safetensors", prompts)
     rows = [{"model": chosen.model, "stage": chosen.stage} | row | made for row in table(asked, kept)]
     replace_rows(data_folder() / "results" / "curves.csv", rows, key=lambda row: (row["model"], row["stage"]))
     for row in rows:

@@ -1,6 +1,7 @@
 """How much of the painter's time is matrix products, and what the rest is: data/results/sampler_speed.csv.
 
-    python benchmarks/sampler_speed.py                 every size that ships, a minute or two on two cores
+    python benchmarks/sampler_speed.py                 half a minute on two cores
+    python benchmarks/sampler_speed.py --models nano   of a size that you have trained
 
 For batches of 1, 32 and 128 pictures, in one run: the sampler's seconds; the seconds of the same matrix products alone,
 of the transformer's own shapes and in its own order, on numbers that lie ready, which is the limit; the limit's share
@@ -10,9 +11,9 @@ repeats: what else the machine does can only add.  Measure on a machine that doe
 
 import argparse
 import os
-import time
 
 import torch
+from speed import repeated
 from tables import replace_rows, stamp
 from torch.profiler import ProfilerActivity, profile
 
@@ -25,42 +26,25 @@ BATCHES = (1, 32, 128)
 NAMED = ("mm", "bmm", "addmm", "cat", "native_layer_norm", "gelu", "_softmax", "index", "mkldnn_convolution", "copy_")
 
 
-def fastest(work, repeats: int) -> float:
-    """Seconds of the fastest of several runs, after one that is not counted."""
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds[1:])
-
-
-def products(model, rows: int) -> list:
-    """The matrix products of painting with `rows` rows, guidance included: pairs of factors, in order."""
-    width, heads = model.width, model.heads
-    some = {name: torch.randn(shape) for name, shape in shapes(model).items()}
-    pairs, past = [], 0
+def products(model, rows: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The matrix products of painting with `rows` rows, guidance included: pairs of factors, in the model's order."""
+    layer, pairs, past = model.layers[0], [], 0
+    weights = [part.weight.T for part in (layer.attention.qkv, layer.attention.out, layer.up, layer.down)]
     for block, new in enumerate(model.lengths):
-        wide = 2 if block == 0 else rows  # the text and its absence are read once
-        here = [torch.randn(wide * new, width)] * 3 + [torch.randn(wide * new, 4 * width)]
-        layer = list(zip(here, (some["qkv"], some["out"], some["up"], some["down"])))
-        query = torch.randn(wide * heads, new, width // heads)
-        keys = torch.randn(wide * heads, past + new, width // heads)
-        weights = torch.randn(wide * heads, new, past + new)
-        pairs += model.depth * [*layer, (query, keys.transpose(1, 2)), (weights, keys)]
-        pairs += [(here[0], some["head"])] * (block > 0)
+        many = rows if block else 2  # the text and its absence are read once
+        flat, wide = torch.randn(many * new, model.width), torch.randn(many * new, 4 * model.width)
+        query = torch.randn(many * model.heads, new, model.width // model.heads)
+        keys = torch.randn(many * model.heads, past + new, model.width // model.heads)
+        attention = torch.randn(many * model.heads, new, past + new)
+        pairs += model.depth * [*zip((flat, flat, flat, wide), weights), (query, keys.mT), (attention, keys)]
+        if block:
+            pairs.append((flat, model.head.weight.T))
         past += new
     return pairs
 
 
-def shapes(model) -> dict:
-    """The shapes of a layer's weights and of the head's, as `torch.mm` multiplies by them."""
-    width = model.width
-    inside = {"qkv": (width, 3 * width), "out": (width, width), "up": (width, 4 * width), "down": (4 * width, width)}
-    return inside | {"head": (width, model.head.out_features)}
-
-
 def multiply(pairs) -> None:
+    """All products, their results thrown away."""
     for a, b in pairs:
         a @ b
 
@@ -85,7 +69,7 @@ def measure(name: str, batch: int, repeats: int) -> dict:
 
     pairs = products(sampler.transformer, 2 * batch)
     flops = sum(2 * a.numel() * b.shape[-1] for a, b in pairs)
-    limit, seconds = fastest(lambda: multiply(pairs), repeats), fastest(paint, repeats)
+    limit, seconds = (min(repeated(work, repeats)) for work in (lambda: multiply(pairs), paint))
     row = {"model": name, "batch": batch, "pictures_a_second": batch / seconds, "seconds": seconds}
     row |= {"seconds_of_products": limit, "share_of_limit": limit / seconds, "limit_gflops": flops / limit / 1e9}
     row |= {"gflops": flops / seconds / 1e9} | account(paint)

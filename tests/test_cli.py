@@ -43,7 +43,8 @@ def toys(tmp_path_factory):
     shutil.copytree(data_folder() / "clip", folder / "clip")
     weights, tokenizer, run = folder / "weights", toy_tokenizer(), {"minutes": 1.0, "seed": 0}
     origin = {"minutes": 1.0, "device": "a toy", "runs": [run]}
-    save_weights(tokenizer, "tokenizer", TOKENIZER, origin, weights)
+    for name in ("tokenizer", "tokenizer-dense"):
+        save_weights(tokenizer, name, TOKENIZER, origin, weights)
     digest = read_provenance("tokenizer", weights)["sha256"]
     settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": {"guidance": 2.0}}
     transformer = randomise(toy_transformer(tokenizer, **SHAPE), 0.3)
@@ -533,6 +534,17 @@ def test_the_same_command_resumes_a_run_that_was_stopped(name, vartut_says, data
     whole, halves = (load_file(f"{folder}/{name}.safetensors") for folder in ("whole", "halves"))
     assert set(whole) == set(halves)
     assert all(torch.equal(whole[key], halves[key]) for key in whole)
+
+
+@pytest.mark.parametrize(("own", "reads"), [(None, "tokenizer-dense"), ("tokenizer", "tokenizer")])
+def test_a_new_transformer_reads_the_tokenizer_of_its_folder_or_the_dense_one(own, reads, vartut_says, data, quick):
+    if own:
+        assert vartut_says(*train(own, "--folder", "mine", steps=1))[0] == 0
+    assert vartut_says(*train("tiny", "--folder", "mine", steps=1))[0] == 0
+    settings, _ = load_weights("tiny", "mine")
+    folder = "mine" if own else data / "weights"
+    assert (settings["tokenizer"], settings["tokenizer_sha256"]) == (reads, read_provenance(reads, folder)["sha256"])
+    assert vartut.load("tiny", "mine").num_steps
 
 
 def test_a_run_with_other_numbers_does_not_resume(refused, vartut_says, data, quick):

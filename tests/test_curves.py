@@ -1,5 +1,6 @@
 """The benchmark of best-of-n: whose pictures it keeps, and its table."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -36,19 +37,34 @@ def test_the_prompts_of_a_stage(curves):
 
 def test_only_rounds_that_all_prompts_have_are_in_the_table(curves, tmp_path):
     rng = np.random.default_rng(0)
-    for i, first in ((0, 0), (1, 0), (0, 64), (1, 64), (0, 128)):
+    for i, first in (*((i, first) for i in range(4) for first in (0, 64)), (0, 128)):
         correct = rng.random(64) < 0.2
         kept = {"correct": correct.astype(np.uint8), "oracle": correct.astype(np.float32)}
-        kept |= {"clip": rng.random(64, np.float32), "seconds": np.ones(2, np.float32)}
-        save_file(kept, tmp_path / f"{i:03}-{first:04}.safetensors")
-    kept = curves.gathered(tmp_path, 2)
-    assert kept["correct"].shape == kept["clip"].shape == (2, 128)
-    rows = curves.table([("a", "", 0), ("b", "", 0)], kept)
+        kept |= {"clip": rng.random(64, np.float32), "seconds": np.array([60, 6], np.float32)}
+        save_file(kept, curves.place(tmp_path, i, first), {"commit": "abc"})
+    kept, about = curves.gathered(tmp_path, 4)
+    assert kept["correct"].shape == kept["clip"].shape == (4, 128)
+    assert about == {"minutes_painting": 8.0, "minutes_judging": 0.8, "commit": "abc"}
+    rows = curves.table([("a", "", 0), ("a", "", 0), ("b", "", 0), ("b", "", 0)], kept)
     rates = {(row["verifier"], row["group"], row["n"]): row["success"] for row in rows}
-    assert rates["oracle", "a", 1] == pytest.approx(kept["correct"][0].mean(), abs=1e-4)
+    assert rates["oracle", "a", 1] == pytest.approx(kept["correct"][:2].mean(), abs=1e-4)
     assert rates["clip", "all", 1] == pytest.approx(kept["correct"].mean(), abs=1e-4)
     assert rates["oracle", "all", 128] == 1
-    assert rates["clip", "b", 128] == kept["correct"][1][kept["clip"][1].argmax()]
+    best = kept["clip"][2:].argmax(1)
+    assert rates["clip", "b", 128] == kept["correct"][[2, 3], best].mean()
     assert all(row["low"] <= row["success"] <= row["high"] for row in rows if row["group"] == "all")
-    with pytest.raises(SystemExit, match="first 64"):
-        curves.gathered(tmp_path, 3)
+    with pytest.raises(ValueError, match="first 64"):
+        curves.gathered(tmp_path, 5)
+
+
+def test_prompts_too_long_for_the_model_and_missing_weights_are_refused_in_a_line():
+    for words, said in (
+        (("--model", "tiny", "--stage", "dense"), "this model reads at most 16"),
+        (("--model", "nano"), "vartut train nano"),
+        (("--n", "100"), "64 at a time"),
+    ):
+        command = [sys.executable, ROOT / "benchmarks" / "curves.py", *words]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode != 0
+        assert said in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr

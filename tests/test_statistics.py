@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vartut.measure.statistics import best_of, bootstrap
+from vartut.measure.statistics import best_of, mean_interval
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1)), min_size=1, max_size=8), st.data())
@@ -37,10 +37,11 @@ def test_impossible_choices_are_refused(n, scores, values):
 
 def test_the_interval_of_a_mean():
     values = np.random.default_rng(1).normal(3, 2, 400)
-    low, high = bootstrap(values)
-    assert (low, high) == bootstrap(values) != bootstrap(values, seed=1)
+    low, high = mean_interval(values)
+    assert (low, high) == mean_interval(values) != mean_interval(values, seed=1)
     half = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
-    assert bootstrap([1.0]) == (1.0, 1.0)
-    with pytest.raises(ValueError, match="needs values"):
-        bootstrap([])
+    assert mean_interval([1.0, 1.0]) == (1.0, 1.0)
+    for few in ([], [1.0], [[1.0, 2.0]]):
+        with pytest.raises(ValueError, match="two values or more"):
+            mean_interval(few)

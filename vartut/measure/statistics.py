@@ -1,8 +1,8 @@
 """Intervals, and what the best of n pictures is worth when many more were painted."""
 
-import math
-
 import numpy as np
+from scipy.special import gammaln
+from scipy.stats import bootstrap
 
 from ..inputs import whole
 
@@ -36,21 +36,24 @@ def best_of(n: int, scores, values) -> float:
         raise ValueError(f"best of {n} needs as many scores and values; got {scores.shape} and {values.shape}")
     order = np.lexsort((-np.arange(painted), scores))  # worst first; of equals the later one is the worse
     worse = np.arange(n - 1, painted)  # how many are worse than a picture that can be the best of n
-    choices = np.cumsum(np.log(worse[1:]) - np.log(worse[1:] - n + 1)) if painted > n else np.zeros(0)
-    share = np.exp(np.concatenate([[0.0], choices]) - (math.lgamma(painted + 1) - math.lgamma(n + 1)
-                   - math.lgamma(painted - n + 1)))  # fmt: skip
+    share = np.exp(log_choices(worse, n - 1) - log_choices(painted, n))
     return float(share @ values[order[n - 1 :]])
 
 
-def bootstrap(values, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """The 95 % percentile interval (low, high) of the mean of independent values, by drawing them with replacement.
+def log_choices(of, n):
+    """The logarithm of the number of choices of n out of so many."""
+    return gammaln(np.add(of, 1)) - gammaln(n + 1) - gammaln(np.subtract(of, n) + 1)
 
-    For means over prompts: the prompts are what another experiment would draw anew.  Raises ValueError for none.
+
+def mean_interval(values, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+    """The 95 % interval (low, high) of the mean of two or more independent values, by drawing them with replacement.
+
+    For means over prompts: the prompts are what another experiment would draw anew.  Percentiles of `draws` means
+    (Efron's bootstrap).  Raises ValueError for fewer values.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not len(values):
-        raise ValueError(f"an interval of a mean needs values in a row; got shape {values.shape}")
-    rng = np.random.Generator(np.random.Philox(whole(least=0, seed=seed)))
-    means = values[rng.integers(len(values), size=(whole(least=1, draws=draws), len(values)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    values, rng = np.asarray(values, dtype=np.float64), np.random.default_rng(whole(least=0, seed=seed))
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"an interval of a mean needs two values or more, in a row; got shape {values.shape}")
+    draws = whole(least=1, draws=draws)
+    found = bootstrap((values,), np.mean, n_resamples=draws, method="percentile", random_state=rng)
+    return tuple(float(end) for end in found.confidence_interval)

@@ -25,7 +25,6 @@ SIZES = {  # of the two transformers: one recipe, one dial
     "nano": {"width": 96, "depth": 6, "heads": 3},
     "tiny": {"width": 192, "depth": 8, "heads": 4},
 }
-READS = {"nano": "tokenizer-dense", "tiny": "tokenizer"}  # tiny is older than the tokenizer of dense pictures
 DENSE = 0.25  # share of dense prompts in a transformer's training
 DENSE_PICTURES = 0.5  # the same of a tokenizer's, which reads no prompts: the more objects, the more to learn
 
@@ -53,8 +52,12 @@ def tokenizer_of_bits(settings: dict | None, seed: int, batch: int, folder: Path
 
 
 def transformer(name: str, settings: dict | None, seed: int, batch: int, folder: Path):
-    """A transformer, on the tokens of the tokenizer in `folder`, or else of the one that came with vartut."""
-    settings = settings or {"tokenizer": READS[name], **SIZES[name], "sampler": hub.PAINTING}
+    """A transformer, on the tokens of the tokenizer in `folder`, or else of one that came with vartut.
+
+    Weights that it starts from know which; without any that is the one that was trained on dense pictures.
+    """
+    own = [tokens for tokens in hub.TOKENIZERS if (folder / f"{tokens}.safetensors").exists()]
+    settings = settings or {"tokenizer": [*own, "tokenizer-dense"][0], **SIZES[name], "sampler": hub.PAINTING}
     reads, digest = hub.tokenizer_beside(settings["tokenizer"], folder, device())
     if settings.get("tokenizer_sha256", digest) != digest:
         beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"

@@ -37,7 +37,7 @@ LIKE = 0.60  # a component that no template fits better than this is tried as se
 CLEAR = 0.90  # an object that no template fits better than this has no clear shape
 CLEAR_OF_MANY = 0.85  # the same for one of several touching objects, whose edges are partly hidden
 SURE = 0.58  # nor has one that another shape explains nearly as well: at .5 it is half the one, half the other
-ELSEWHERE = 0.2  # share of its area: a template under more of another one is no neighbour but a rival
+ELSEWHERE = 0.2  # a template of which a larger share lies under another one is no neighbour of it but a rival
 SOLVED = 0.70  # nor is any of several clear if all together are less like the component than this
 BLURS = (0.0, 1.0, 1.8)  # pixels: the templates are compared sharp and blurred
 HALF = 16  # templates are 32 x 32 pixels
@@ -282,7 +282,7 @@ def _split(part: torch.Tensor):
     for canvas, match in zip(alone, found):
         _paste(bank, canvas, match, 1)
     covers = (alone.square().sum(1) > 0.02).flatten(1).float()  # (M, pixels)
-    share = covers @ covers.T / covers.sum(1)  # how much of each template lies under each other one
+    share = covers @ covers.T / covers.sum(1)  # (M, M): of template i, how much of template j lies under it
     # What explains the same place competes with this shape and stays; what stands elsewhere is taken off.
     sure = [_sureness(bank, part - alone[share[i] < ELSEWHERE].sum(0), match) for i, match in enumerate(found)]
     return list(zip(found, sure)), part - rest
