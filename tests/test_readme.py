@@ -194,3 +194,17 @@ def test_the_readme_gives_the_reconstructions_of_the_second_tokenizer_as_measure
     rate, low, high = (f"{100 * float(rows['all'][key]):.1f}" for key in ("rate", "low", "high"))
     said = f"{rate} % of the same {rows['all']['n']} verdicts ({low} to {high}) and {rows['dense']['unchanged']} of the"
     assert said in " ".join(README.split())
+
+
+def test_the_readme_gives_the_best_of_n_as_measured():
+    with open(data_folder() / "results" / "curves.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if (row["model"], row["stage"], row["group"]) == ("tiny", "old", "all")]
+    assert weights.read_provenance("tiny")["sha256"].startswith(rows[0]["weights"])
+    found = {(row["verifier"], row["n"]): round(100 * float(row["success"])) for row in rows}
+    text = " ".join(README.split())
+    for verifier, said in (
+        ("oracle", "right in {}, {}, {} and {} %"),
+        ("clip-hard", "By `clip-hard` it is {}, {}, {} and {} %"),
+        ("clip", "by `clip` {}, {}, {} and {} ("),
+    ):
+        assert said.format(*(found[verifier, n] for n in ("1", "8", "64", "256"))) in text
