@@ -198,7 +198,8 @@ def test_the_readme_gives_the_reconstructions_of_the_second_tokenizer_as_measure
 
 def test_the_readme_gives_the_best_of_n_as_measured():
     with open(data_folder() / "results" / "curves.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if (row["model"], row["stage"], row["group"]) == ("tiny", "old", "all")]
+        wanted = {"model": "tiny", "stage": "old", "group": "all"}
+        rows = [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
     assert weights.read_provenance("tiny")["sha256"].startswith(rows[0]["weights"])
     found = {(row["verifier"], row["n"]): round(100 * float(row["success"])) for row in rows}
     text = " ".join(README.split())
