@@ -1,6 +1,6 @@
 """How judged success climbs with the number of pictures to choose from: data/results/curves.csv.
 
-    python benchmarks/curves.py --model tiny --stage old --n 256       six minutes; stopped, it goes on where it was
+    python benchmarks/curves.py --model tiny --stage short --n 256       six minutes; stopped, it goes on where it was
     python benchmarks/curves.py --model nano --stage dense --n 64      20 prompts of each number of facts
 
 Paints n pictures of every prompt, those that `vartut.random_search` would see, 64 a prompt in turn, so that a run that
@@ -31,13 +31,13 @@ from vartut.models.protocol import row_seed
 from vartut.paths import data_folder, expanded
 
 ROUND = 64  # pictures of a prompt at a time
-STAGES = ("old", "dense")
+STAGES = ("short", "dense")
 VERIFIERS = ("clip", "clip-hard")
 
 
 def prompts_of(stage: str) -> list[tuple[str, str, int]]:
     """The prompts of a stage, each with its group in the table and the seed of its search."""
-    if stage == "old":
+    if stage == "short":
         asked = [(task, f"{task}/{i}", p) for task in world.SHORT_TASKS for i, p in enumerate(world.prompts(task, 8))]
     else:
         asked = [
@@ -138,7 +138,7 @@ def table(asked, kept: dict) -> list[dict]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", choices=("nano", "tiny"))
-    parser.add_argument("--stage", default="old", choices=STAGES)
+    parser.add_argument("--stage", default="short", choices=STAGES)
     parser.add_argument("--n", type=int, default=256, help=f"pictures a prompt, a multiple of {ROUND}")
     parser.add_argument("--folder", type=expanded, default=Path("runs/curves"), help="where the shards are kept")
     chosen = parser.parse_args()

@@ -1,10 +1,11 @@
 """Codebook or bits?  Trains both for the same steps and measures them: data/results/tokenizers.csv.
 
-    python benchmarks/quantizers.py --steps 600        about seven minutes on two cores
+    python benchmarks/quantizers.py --steps 600        about ten minutes on two cores
 
-Measured on test pictures of all tasks: squared error, the share of pictures of which the judge says the same after
-reconstruction (`benchmarks/reconstruction.py`, which also measures the shipped tokenizer), and the use of the codes
-per scale on validation pictures.
+The recipe is that of `vartut train tokenizer`, without its dense scenes. Measured on test pictures of all tasks:
+squared error, the share of pictures of which the judge says the same after reconstruction
+(`benchmarks/reconstruction.py`, which also measures the shipped tokenizer), and the use of the codes per scale on
+validation pictures.
 """
 
 import argparse

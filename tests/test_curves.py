@@ -22,13 +22,13 @@ def curves(monkeypatch):
 
 def test_it_paints_what_a_random_search_sees(curves):
     sampler, verifier = vartut.load("tiny"), vartut.load_verifier("clip")
-    _, prompt, seed = curves.prompts_of("old")[9]
+    _, prompt, seed = curves.prompts_of("short")[9]
     scores = verifier(curves.painted(sampler, prompt, seed, 0)[:3], prompt)
     assert scores.max().item() == pytest.approx(vartut.random_search(sampler, prompt, verifier, n=3, seed=seed).score)
 
 
 def test_the_prompts_of_a_stage(curves):
-    assert len(curves.prompts_of("old")) == 64
+    assert len(curves.prompts_of("short")) == 64
     dense = curves.prompts_of("dense")
     assert len(dense) == 20 * 12
     assert [vartut.world.parse(prompt).facts for _, prompt, _ in dense] == [3 + i // 20 for i in range(240)]

@@ -24,7 +24,7 @@ from .weights import load_weights, read_provenance, remedy, weights_folder
 
 SAMPLERS = ("nano", "tiny")  # nano ships no weights yet: `vartut train nano`
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
-TOKENIZERS = ("tokenizer", "tokenizer-dense", "tokenizer-bits")
+TOKENIZERS = ("tokenizer-dense", "tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
 VERIFIERS = ("clip", "clip-hard", "oracle")
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "aesthetic", "llava-onevision")  # the paper's, see published/
@@ -70,7 +70,8 @@ def load_tokenizer(
 ) -> Tokenizer:
     """The tokenizer of that name; raises like `load`.
 
-    "tokenizer" has a codebook, "tokenizer-dense" is the same trained on with dense pictures, "tokenizer-bits" has bits.
+    "tokenizer" has a codebook; "tokenizer-dense" is the same, trained on with dense pictures and every texture on every
+    shape; "tokenizer-bits" has bits.
     """
     check_name(name, TOKENIZERS, "tokenizer")
     settings, tensors = load_weights(name, folder)

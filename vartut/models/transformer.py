@@ -56,7 +56,7 @@ class Attention(nn.Module):
         (keys, values) of the new positions alone."""
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, self.size)).permute(2, 0, 3, 1, 4)  # each (B, H, N, D)
         q, k = F.layer_norm(q, (self.size,)) * self.gain.to(q.dtype), F.layer_norm(k, (self.size,)).to(v.dtype)
-        keys, values = (torch.cat(parts, 2) for parts in zip(*past, (k, v)))  # each (B, H, M + N, D)
+        keys, values = (torch.cat(parts, 2) for parts in zip(*past, (k, v)))  # old and new: (B, H, M + N, D)
         scores = (q.to(v.dtype) / self.size**0.5) @ keys.transpose(2, 3)  # (B, H, N, M + N)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))

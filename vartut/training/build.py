@@ -26,7 +26,7 @@ SIZES = {  # of the two transformers: one recipe, one dial
     "tiny": {"width": 192, "depth": 8, "heads": 4},
 }
 DENSE = 0.25  # share of dense prompts in a transformer's training
-DENSE_PICTURES = 0.5  # the same of a tokenizer's, which reads no prompts: the more objects, the more to learn
+DENSE_PICTURES = 0.5  # share of dense scenes in a tokenizer's training: the more objects, the more to learn
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def generator(seed: int, step: int) -> torch.Generator:
 
 
 def scenes_of(step: int, batch: int, seed: int, dense: int = 0) -> list[world.Scene]:
-    """The training batch of a step: fresh scenes, the last `dense` of that task, the others of the eight short ones."""
+    """The training batch of a step: fresh scenes, the last `dense` of the task "dense", the others of short tasks."""
     scenes = world.sample("all", batch - dense, "train", seed, first=step * (batch - dense))
     return scenes + world.sample("dense", dense, "train", seed, first=step * dense)
 
@@ -29,8 +29,8 @@ def pictures(step: int, batch: int, seed: int, where, dense: int = 0) -> tuple[t
 def any_texture(scenes: list[world.Scene], draws: torch.Generator) -> list[world.Scene]:
     """The scenes with the texture of every textured object drawn anew, whatever its shape.
 
-    For a tokenizer: it reads no prompts, so what prompts never pair in training is nothing that it should be unable to
-    draw.  A picture that fails then fails because of the model that composes it.
+    For a tokenizer, which reads no prompts: textures that prompts never pair with a shape in training it can spell all
+    the same.  Else its failures would be taken for those of the model that composes.
     """
     textures = [texture for texture in world.TEXTURES if texture != "solid"]
 

@@ -1,4 +1,4 @@
-"""Scenes: what stands in a picture, the prompt that is true of it, and what training never shows.
+"""Scenes: what stands in a picture, the prompt that is true of it, and what the train split never shows.
 
 A scene is one to five flat shapes on a calm light ground.  Everything about it is discrete (eight shapes, eight
 colours, three textures, two sizes, centres on a lattice of four pixels), so a prompt about it is either true or false
@@ -21,7 +21,7 @@ TASKS = (*SHORT_TASKS, "dense")
 DENSE_FACTS = range(3, 15)  # how many facts a dense prompt has
 LATTICE = 4  # centres lie on multiples of this many pixels
 
-# What training never shows.  A pairing is a fact about one object; a relation combination is about two shapes,
+# What the train split never shows.  A pairing is a fact about one object; a relation combination is about two shapes,
 # written with the left or upper shape first, so that "left of" and "right of" hide the same pictures.
 HELD_OUT_COLORS = {(shape, tuple(COLORS)[(3 * i + 1) % 8]) for i, shape in enumerate(SHAPES)}
 HELD_OUT_TEXTURES = {("star", "striped"), ("ring", "dotted"), ("heart", "striped"), ("square", "dotted")}
@@ -144,7 +144,7 @@ def place_key(relation: str, first: str, second: str) -> tuple[str, str, str]:
 
 
 def held_out(description: Description) -> bool:
-    """True if the prompt says something that training never shows."""
+    """True if the prompt says something that the train split never shows."""
     groups = description.groups
     if any((g.shape, g.color) in HELD_OUT_COLORS or (g.shape, g.texture) in HELD_OUT_TEXTURES for g in groups):
         return True
