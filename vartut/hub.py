@@ -32,18 +32,24 @@ PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "aesthetic", "llava-onevisi
 
 @plain_defaults()
 def load(
-    name: str = "tiny", folder: Path | str | None = None, where: torch.device | None = None, **options
+    name: str = "tiny",
+    folder: Path | str | None = None,
+    where: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    **options,
 ) -> NextScaleSampler:
     """The sampler of that name, on `where` (the GPU if there is one), with the settings that it was evaluated with.
 
-    `folder` holds weights that you trained; by default those that came with vartut are read.  For "var-d16",
+    `folder` holds weights that you trained; by default those that came with vartut are read.  `dtype` is the
+    transformer's, float32 by default (for the published models see `vartut.published.loading.precision`); in bfloat16
+    keys and values take half the memory, and near-ties fall otherwise.  For "var-d16",
     "infinity-125m" and "infinity-2b" it holds the authors' files, which are fetched if they are in neither it nor
     Hugging Face's cache; `options` are the further arguments of `vartut.published.sampler.load_sampler`, for these
     alone.  Raises ValueError for an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
     check_name(name, (*SAMPLERS, *PUBLISHED_SAMPLERS), "model")
     if name in PUBLISHED_SAMPLERS:
-        return load_published_sampler(name, folder, where, **options)
+        return load_published_sampler(name, folder, where, dtype=dtype, **options)
     if options:
         raise ValueError(f'"{name}" takes no {", ".join(options)}: only published models do')
     where = device() if where is None else where
@@ -54,7 +60,7 @@ def load(
     shape = {key: settings[key] for key in ("width", "depth", "heads")}
     known = {key: len(tensors.get(of, [0])) for key, of in (("vocabulary", "word.weight"), ("words", "word_place"))}
     transformer = filled(NextScaleTransformer(tokenizer, **known, **shape), tensors, name)
-    return NextScaleSampler(tokenizer, transformer.to(where), read_prompts, **settings.get("sampler", {}))
+    return NextScaleSampler(tokenizer, transformer.to(where), read_prompts, dtype=dtype, **settings.get("sampler", {}))
 
 
 def read_prompts(prompts: list[str]) -> torch.Tensor:

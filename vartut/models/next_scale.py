@@ -1,19 +1,21 @@
 """The next-scale sampler: the four verbs on a transformer that predicts a picture scale by scale."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
 
-from ..inputs import whole
+from ..inputs import shown, whole
 from ..ledger import Ledger
 from ..names import check_name
 from .protocol import Cell, Sampler, State, children, per_step, rows_of, take, uniform
 from .tokenizer import Tokenizer
 from .transformer import NextScaleTransformer
 
-SETTINGS = ("guidance", "temperature", "top_k", "top_p")
+SETTINGS = ("guidance", "temperature", "top_k", "top_p", "dtype")
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)  # of the transformer's weights, keys and values
 UNGUIDED = "these states were made without guidance: begin anew with the sampler that guides"
 
 
@@ -23,6 +25,11 @@ class Pass:
 
     kv: torch.Tensor | None  # (depth, 2, R, branches, H, n, D); None for the last scale, which nobody attends to
     logits: torch.Tensor | None = None  # (R, branches, n, ...) conditional first; None for the text prefix
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of what later passes attend to."""
+        return self.kv.dtype
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,24 +61,35 @@ class NextScaleSampler(Sampler):
     guidance: weight of classifier-free guidance per scale, logits = uncond + g (cond - uncond); 1 means none.
     temperature: per scale; 0 takes the likeliest token.  top_k (0: off) and top_p (1: off): per scale.
     Each is one number or one per scale.
+    dtype: of the transformer, one of `DTYPES`; None: as it is.  The tokenizer, the sums and the draw stay as they are.
+    In half precision the same seed gives another picture where two classes are nearly as likely, and which one can
+    depend on the batch.  In another dtype than the trained one a copy of the weights is kept beside them.
     """
 
     unguided = 1.0  # the guidance that changes nothing
 
     def __init__(
         self, tokenizer: Tokenizer, transformer: NextScaleTransformer, read: Callable[[list[str]], torch.Tensor] | None,
-        guidance=2.0, temperature=1.0, top_k=0, top_p=1.0,
+        guidance=2.0, temperature=1.0, top_k=0, top_p=1.0, dtype=None,
     ):  # fmt: skip
-        self.tokenizer, self.transformer, self.read = tokenizer.eval(), transformer.eval(), read
+        self.tokenizer, self.trained, self.read = tokenizer.eval(), transformer.eval(), read
         self.num_steps = len(tokenizer.scales)
         self.branch_steps = range(self.num_steps)  # every step draws, so at every step there is something to branch on
-        self._set(guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p)
+        dtype = next(transformer.parameters()).dtype if dtype is None else dtype
+        self._set(guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p, dtype=dtype)
 
     def _set(self, **settings):
+        if "dtype" in settings:
+            self.transformer = in_dtype(self.trained, settings.pop("dtype"))
         for name, value in settings.items():
             check_name(name, SETTINGS, "setting")
             values = per_step(self.num_steps, high=1 if name == "top_p" else float("inf"), **{name: value})
             setattr(self, name, [whole(top_k=v) for v in values] if name == "top_k" else values)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the transformer's weights."""
+        return next(self.transformer.parameters()).dtype
 
     # ---- the four verbs --------------------------------------------------------------------------------------------
 
@@ -153,6 +171,8 @@ class NextScaleSampler(Sampler):
         if not rows:
             return
         k, new, cells = state.step, self.tokenizer.scales[state.step] ** 2, [state.cells[row] for row in rows]
+        if made := {above.result.dtype for cell in cells for above in cell.ancestors()} - {self.dtype}:
+            raise ValueError(f"these states were made in {made.pop()}: begin anew with the sampler in {self.dtype}")
         branches = self._branches(cells)
         cost = {"nfe": len(rows), "passes": branches * len(rows), "tokens": new * len(rows)}
         cost["flops"] = branches * len(rows) * self._pass_flops(k, cells)
@@ -177,7 +197,7 @@ class NextScaleSampler(Sampler):
 
     def _pass(self, k: int, sums: torch.Tensor, cells: list[Cell], branches: int) -> Pass:
         """The forward pass of scale k for a batch of rows: `sums` (R, C, 8, 8) and the cells they stand at."""
-        shrunk = None if k == 0 else self.tokenizer.shrink(sums, k).repeat_interleave(branches, 0)
+        shrunk = None if k == 0 else self.tokenizer.shrink(sums, k).to(self.dtype).repeat_interleave(branches, 0)
         logits, kv = self.transformer.step(k, shrunk, past_of(cells, branches))
         last = k == self.num_steps - 1
         return Pass(None if last else kv.unflatten(2, (-1, branches)), logits.float().unflatten(0, (-1, branches)))
@@ -227,6 +247,13 @@ class NextScaleSampler(Sampler):
         tokens = self.perturbed(k, logits, seeds, paths).argmax(-1)
         log_prob = logits[:, 0].log_softmax(-1).gather(-1, tokens[..., None])
         return tokens, log_prob.flatten(1).sum(1).cpu()
+
+
+def in_dtype(transformer: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """The transformer itself where its weights are of that dtype, else a copy; ValueError for none of `DTYPES`."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is one of {', '.join(map(str, DTYPES))}; got {shown(dtype)}")
+    return transformer if next(transformer.parameters()).dtype == dtype else copy.deepcopy(transformer).to(dtype)
 
 
 def past_of(cells: list[Cell], branches: int) -> list[torch.Tensor]:

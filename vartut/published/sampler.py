@@ -77,6 +77,11 @@ class Encoded(Pass):
 
     condition: ClassCondition | TextCondition | None = None
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the encoded prompts."""
+        return self.condition.start.dtype
+
 
 class PublishedSampler(NextScaleSampler):
     """Paints with a published transformer and its tokenizer, one scale a step; see the two kinds below."""
