@@ -1,17 +1,21 @@
 """How judged success climbs with the number of pictures to choose from: data/results/curves.csv.
 
-    python benchmarks/curves.py --model tiny --stage short --n 256       six minutes; stopped, it goes on where it was
+    python benchmarks/curves.py --model tiny --stage short --n 256     8 prompts of each task; stopped, it goes on
     python benchmarks/curves.py --model nano --stage dense --n 64      20 prompts of each number of facts
+    python benchmarks/curves.py --model nano --stage hard --n 1024 --jobs 2      the hard set of that model
 
 Paints n pictures of every prompt, those that `vartut.random_search` would see, 64 a prompt in turn, so that a run that
 is stopped has some of all prompts.  Every picture is scored by the verifiers that can read its prompt and judged; a
 round of one prompt is a shard in runs/curves.  From what is there for all prompts comes the table: the best of 1, 2, 4,
 ... as each verifier would choose it, over all choices of so many pictures (`vartut.measure.statistics.best_of`), with
 intervals over prompts.  Scores and verdicts of all pictures are kept in data/results/curves, so that nobody has to
-paint them again.
+paint them again: what is there of the same weights and prompts is taken from there.  `--jobs` shares the rounds among
+so many processes, which is faster where judging takes as long as painting; their minutes are added up.
 """
 
 import argparse
+import hashlib
+import multiprocessing
 import sys
 import time
 from pathlib import Path
@@ -31,20 +35,22 @@ from vartut.models.protocol import row_seed
 from vartut.paths import data_folder, expanded
 
 ROUND = 64  # pictures of a prompt at a time
-STAGES = ("short", "dense")
+STAGES = ("short", "dense", "hard")
 VERIFIERS = ("clip", "clip-hard")
 
 
-def prompts_of(stage: str) -> list[tuple[str, str, int]]:
+def prompts_of(stage: str, model: str) -> list[tuple[str, str, int]]:
     """The prompts of a stage, each with its group in the table and the seed of its search."""
     if stage == "short":
         asked = [(task, f"{task}/{i}", p) for task in world.SHORT_TASKS for i, p in enumerate(world.prompts(task, 8))]
-    else:
+    elif stage == "dense":
         asked = [
             (f"{facts} facts", f"dense/{facts}/{i}", prompt)
             for facts in world.DENSE_FACTS
             for i, prompt in enumerate(world.prompts("dense", 20, facts=facts))
         ]
+    else:
+        asked = [(f"{world.parse(p).facts} facts", f"hard-{model}/{i}", p) for i, p in enumerate(world.hard(model))]
     return [(group, prompt, row_seed(0, name)) for group, name, prompt in asked]
 
 
@@ -86,14 +92,11 @@ def readers(longest: str) -> dict:
     return found
 
 
-def run(model: str, asked, n: int, folder: Path) -> None:
-    """Paint, judge and score what is not in `folder` yet; raises ValueError for prompts too long for the model."""
-    sampler = vartut.load(model)
-    longest = max((prompt for _, prompt, _ in asked), key=lambda prompt: len(world.words(prompt)))
-    sampler.begin(longest, 0)  # refused before any work is done
-    verifiers, made = readers(longest), {"commit": stamp()["commit"]}
-    folder.mkdir(parents=True, exist_ok=True)
-    todo = [(first, i) for first in range(0, n, ROUND) for i in range(len(asked))]
+def run(model: str, asked, todo: list[tuple[int, int]], folder: Path, threads: int) -> None:
+    """Paint, judge and score what is not in `folder` yet of these rounds: pairs of a first picture and a prompt."""
+    torch.set_num_threads(threads)
+    sampler, made = vartut.load(model), {"commit": stamp()["commit"]}
+    verifiers = readers(longest_of(asked))
     for first, i in tqdm(todo, mininterval=5):
         path = place(folder, i, first)
         if not path.exists():
@@ -102,20 +105,73 @@ def run(model: str, asked, n: int, folder: Path) -> None:
             path.with_suffix(".part").rename(path)  # a kill leaves no half a shard
 
 
-def gathered(folder: Path, count: int) -> tuple[dict[str, np.ndarray], dict]:
-    """All rounds that every one of `count` prompts has, (count, N) of each kind; and what they took and which code."""
-    rounds, files = [], [place(folder, i, 0) for i in range(count)]  # the files of each round, one a prompt
+def longest_of(asked) -> str:
+    """The prompt with the most words."""
+    return max((prompt for _, prompt, _ in asked), key=lambda prompt: len(world.words(prompt)))
+
+
+def run_together(model: str, asked, rounds: range, folder: Path, jobs: int) -> None:
+    """`run` in so many processes; raises ValueError for prompts too long for the model and where one of them failed."""
+    vartut.load(model).begin(longest_of(asked), 0)  # refused before any work is done
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [(first, i) for first in rounds for i in range(len(asked))]
+    threads = max(1, torch.get_num_threads() // jobs)
+    if jobs == 1:
+        run(model, asked, todo, folder, threads)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads half-way
+    started = [context.Process(target=run, args=(model, asked, todo[j::jobs], folder, threads)) for j in range(jobs)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    if any(process.exitcode for process in started):
+        raise ValueError("one of the jobs failed, see above: what is painted is kept, start again to go on")
+
+
+def gathered(folder: Path, count: int, first: int = 0) -> tuple[dict[str, np.ndarray], dict]:
+    """All rounds from picture `first` on that every one of `count` prompts has, (count, N) of each kind, N may be 0.
+
+    And what they took, in minutes, and which code made them.
+    """
+    rounds, files = [], [place(folder, i, first) for i in range(count)]  # the files of each round, one a prompt
     while all(path.exists() for path in files):
         rounds.append(files)
-        files = [place(folder, i, ROUND * len(rounds)) for i in range(count)]
+        files = [place(folder, i, first + ROUND * len(rounds)) for i in range(count)]
     if not rounds:
-        raise ValueError(f"{folder}: not even the first {ROUND} pictures of every prompt are there")
+        return {}, {"minutes_painting": 0.0, "minutes_judging": 0.0, "commit": ""}
     shards = [[load_file(path) for path in files] for files in zip(*rounds)]  # a row per prompt
     kept = {kind: np.stack([np.concatenate([s[kind] for s in row]) for row in shards]) for kind in shards[0][0]}
     commits = {safe_open(path, "np").metadata()["commit"] for files in rounds for path in files}
     painting, judging = kept.pop("seconds").reshape(-1, 2).sum(0) / 60
     about = {"minutes_painting": round(float(painting), 1), "minutes_judging": round(float(judging), 1)}
     return kept, about | {"commit": " ".join(sorted(commits))}
+
+
+def stored(path: Path, asked, digest: str) -> tuple[dict[str, np.ndarray], dict]:
+    """What an earlier run of the same weights on the same prompts has left in the repository, as `gathered` has it."""
+    if path.exists():
+        about = safe_open(path, "np").metadata()
+        if (about["prompts"], about.get("weights")) == (texts(asked), digest):
+            minutes = {key: float(about[key]) for key in ("minutes_painting", "minutes_judging")}
+            return load_file(path), minutes | {"commit": about["commit"]}
+    return {}, {"minutes_painting": 0.0, "minutes_judging": 0.0, "commit": ""}
+
+
+def texts(asked) -> str:
+    """The prompts, a line each."""
+    return "\n".join(prompt for _, prompt, _ in asked)
+
+
+def joined(before, now) -> tuple[dict[str, np.ndarray], dict]:
+    """The pictures of two runs, one after the other, and what both took."""
+    (kept, about), (more, and_about) = before, now
+    if not kept or not more:
+        return before if kept else now
+    commits = sorted({*about["commit"].split(), *and_about["commit"].split()})
+    minutes = {key: round(about[key] + and_about[key], 1) for key in ("minutes_painting", "minutes_judging")}
+    both = {kind: np.concatenate([kept[kind], more[kind]], 1) for kind in kept if kind in more}
+    return both, minutes | {"commit": " ".join(commits)}
 
 
 def table(asked, kept: dict) -> list[dict]:
@@ -140,23 +196,28 @@ if __name__ == "__main__":
     parser.add_argument("--model", default="tiny", choices=("nano", "tiny"))
     parser.add_argument("--stage", default="short", choices=STAGES)
     parser.add_argument("--n", type=int, default=256, help=f"pictures a prompt, a multiple of {ROUND}")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the work")
     parser.add_argument("--folder", type=expanded, default=Path("runs/curves"), help="where the shards are kept")
     chosen = parser.parse_args()
     if chosen.n < ROUND or chosen.n % ROUND:
         parser.error(f"--n {chosen.n}: pictures are painted {ROUND} at a time")
-    asked = prompts_of(chosen.stage)
+    if chosen.jobs < 1:
+        parser.error(f"--jobs {chosen.jobs}: at least one process paints")
+    store = data_folder() / "results" / "curves" / f"{chosen.model}-{chosen.stage}.safetensors"
     try:
+        asked = prompts_of(chosen.stage, chosen.model)
         digest = weights.read_provenance(chosen.model)["sha256"][:12]
-        folder = chosen.folder / f"{chosen.model}-{digest}-{chosen.stage}"
-        run(chosen.model, asked, chosen.n, folder)
-        kept, about = gathered(folder, len(asked))
+        same = hashlib.sha256(texts(asked).encode()).hexdigest()[:6]  # shards of other prompts are others
+        folder = chosen.folder / f"{chosen.model}-{digest}-{chosen.stage}-{same}"
+        before = stored(store, asked, digest)
+        first = before[0]["correct"].shape[1] if before[0] else 0
+        run_together(chosen.model, asked, range(first, chosen.n, ROUND), folder, chosen.jobs)
+        kept, about = joined(before, gathered(folder, len(asked), first))
     except (FileNotFoundError, ValueError) as error:  # no weights, or prompts that they cannot read
         sys.exit(f"curves: {error}")
+    store.parent.mkdir(exist_ok=True)
+    save_file(kept, store, {"prompts": texts(asked), "weights": digest} | {k: str(v) for k, v in about.items()})
     made = {"weights": digest, "seed": 0, **stamp(), **about}
-    store = data_folder() / "results" / "curves"
-    store.mkdir(exist_ok=True)
-    prompts = {"prompts": "\n".join(prompt for _, prompt, _ in asked)}
-    save_file(kept, store / f"{chosen.model}-{chosen.stage}.safetensors", prompts)
     rows = [{"model": chosen.model, "stage": chosen.stage} | row | made for row in table(asked, kept)]
     replace_rows(data_folder() / "results" / "curves.csv", rows, key=lambda row: (row["model"], row["stage"]))
     for row in rows:

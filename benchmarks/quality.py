@@ -1,4 +1,4 @@
-"""Judged success of the shipped model, with and without search: data/results/quality.csv.
+"""Judged success of the shipped models, with and without search: data/results/quality.csv.
 
     python benchmarks/quality.py                       every arm, 100 prompts a task without search, 25 with
     python benchmarks/quality.py --arms sample --n 200 one arm, more prompts
@@ -25,6 +25,7 @@ BEAM = {"width": 3, "candidates": 5}
 ARMS = {  # name: (model, verifier, search); no search: one sample a prompt; the beam finishes n = 90 pictures, too
     "half-trained": ("tiny", None, None),
     "sample": ("tiny", None, None),
+    "nano": ("nano", None, None),
     "beam clip": ("tiny", "clip", functools.partial(vartut.beam_search, **BEAM)),
     "beam clip-hard": ("tiny", "clip-hard", functools.partial(vartut.beam_search, **BEAM)),
     "random clip-hard": ("tiny", "clip-hard", functools.partial(vartut.random_search, n=90)),

@@ -18,6 +18,7 @@ README = Path(__file__).parent.parent / "README.md"
 TITLES = {
     "half-trained": "one sample, from weights with half of the training",
     "sample": "one sample, no search",
+    "nano": "`nano`, one sample, no search",
     "random clip-hard": "random search, 90 pictures, `clip-hard`",
     "beam clip": "beam 3 x 5, `clip`",
     "beam clip-hard": "beam 3 x 5, `clip-hard`",
@@ -38,11 +39,36 @@ def quality() -> str:
     return "\n".join(lines)
 
 
+def climb() -> str:
+    """Judged success of the best of n pictures per model, stage and verifier, in percent, intervals over prompts."""
+    rows = [row for row in read_rows(data_folder() / "results" / "curves.csv") if row["group"] == "all"]
+    lines = ["| model | prompts | chosen by | one picture | best of 8 | best of 64 | best of all |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for model, stage, verifier in dict.fromkeys((r["model"], r["stage"], r["verifier"]) for r in rows):
+        by_n = {int(r["n"]): r for r in rows if (r["model"], r["stage"], r["verifier"]) == (model, stage, verifier)}
+        cells = [cell(by_n[n]) if n in by_n else "" for n in (1, 8, 64)]
+        most = max(by_n)
+        stand = [f"`{model}`", f"{STAGES[stage]} ({by_n[1]['prompts']})", CHOOSERS[verifier], *cells]
+        lines.append(f"| {' | '.join(stand)} | {cell(by_n[most])} of {most:,} |")
+    return "\n".join(lines)
+
+
+STAGES = {"short": "eight tasks", "dense": "3 to 14 facts", "hard": "hard set"}
+CHOOSERS = {"oracle": "the judge (oracle)", "clip": "`clip`", "clip-hard": "`clip-hard`"}
+
+
+def cell(row: dict) -> str:
+    """A rate with its interval, in percent."""
+    rate, low, high = (round(100 * float(row[key])) for key in ("success", "low", "high"))
+    return f"{rate} ({low} to {high})"
+
+
 CAPTIONS = {"all": "scores the true caption above a changed one in {}", "swap": "above one with swapped words in {}"}
 EXPECT = {  # what of the final metrics stands in the table
     "tokenizer": {"error": "squared error {}"},
     "tokenizer-dense": {"error": "squared error {}"},
     "tiny": {"loss": "cross-entropy {} nats a token"},
+    "nano": {"loss": "cross-entropy {} nats a token"},
     "clip": CAPTIONS,
     "clip-hard": CAPTIONS,
 }
@@ -67,7 +93,7 @@ def training() -> str:
 
 def filled(text: str) -> str:
     """The README with its measured tables as they should be."""
-    for name, table in (("quality", quality()), ("training", training())):
+    for name, table in (("quality", quality()), ("climb", climb()), ("training", training())):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
         if not re.search(pattern, text, re.DOTALL):
             raise ValueError(f"README.md has no place for it: put <!-- {name} --> and <!-- end of {name} --> back")

@@ -22,14 +22,14 @@ def curves(monkeypatch):
 
 def test_it_paints_what_a_random_search_sees(curves):
     sampler, verifier = vartut.load("tiny"), vartut.load_verifier("clip")
-    _, prompt, seed = curves.prompts_of("short")[9]
+    _, prompt, seed = curves.prompts_of("short", "tiny")[9]
     scores = verifier(curves.painted(sampler, prompt, seed, 0)[:3], prompt)
     assert scores.max().item() == pytest.approx(vartut.random_search(sampler, prompt, verifier, n=3, seed=seed).score)
 
 
 def test_the_prompts_of_a_stage(curves):
-    assert len(curves.prompts_of("short")) == 64
-    dense = curves.prompts_of("dense")
+    assert len(curves.prompts_of("short", "tiny")) == 64
+    dense = curves.prompts_of("dense", "tiny")
     assert len(dense) == 20 * 12
     assert [vartut.world.parse(prompt).facts for _, prompt, _ in dense] == [3 + i // 20 for i in range(240)]
     assert len({seed for _, _, seed in dense}) == 240
@@ -53,8 +53,36 @@ def test_only_rounds_that_all_prompts_have_are_in_the_table(curves, tmp_path):
     best = kept["clip"][2:].argmax(1)
     assert rates["clip", "b", 128] == kept["correct"][[2, 3], best].mean()
     assert all(row["low"] <= row["success"] <= row["high"] for row in rows if row["group"] == "all")
-    with pytest.raises(ValueError, match="first 64"):
-        curves.gathered(tmp_path, 5)
+    assert curves.gathered(tmp_path, 5)[0] == {}
+
+
+def test_what_an_earlier_run_left_is_not_painted_again(curves, tmp_path):
+    """Of the same weights on the same prompts alone; what is painted now comes behind it."""
+    asked = [("a", "a star", 1), ("a", "a heart", 2)]
+    about = {"prompts": "a star\na heart", "weights": "123", "commit": "abc"}
+    about |= {"minutes_painting": "1.5", "minutes_judging": "0.5"}
+    early = {"correct": np.zeros((2, 64), np.uint8), "oracle": np.zeros((2, 64), np.float32)}
+    save_file(early, tmp_path / "kept.safetensors", about)
+    before = curves.stored(tmp_path / "kept.safetensors", asked, "123")
+    assert before[1] == {"minutes_painting": 1.5, "minutes_judging": 0.5, "commit": "abc"}
+    assert curves.stored(tmp_path / "kept.safetensors", asked, "other weights")[0] == {}
+    assert curves.stored(tmp_path / "kept.safetensors", asked[::-1], "123")[0] == {}
+    assert curves.stored(tmp_path / "none.safetensors", asked, "123")[0] == {}
+    for i in range(2):
+        kept = {"correct": np.ones(64, np.uint8), "oracle": np.ones(64, np.float32), "seconds": np.float32([60, 30])}
+        save_file(kept, curves.place(tmp_path, i, 64), {"commit": "def"})
+    kept, about = curves.joined(before, curves.gathered(tmp_path, 2, first=64))
+    assert kept["correct"].tolist() == 2 * [64 * [0] + 64 * [1]]
+    assert about == {"minutes_painting": 3.5, "minutes_judging": 1.5, "commit": "abc def"}
+
+
+def test_jobs_paint_what_one_process_paints(curves, tmp_path):
+    asked = curves.prompts_of("short", "tiny")[:3]
+    curves.run_together("tiny", asked, range(64, 128, 64), tmp_path, jobs=2)
+    kept, _ = curves.gathered(tmp_path, 3, first=64)
+    for (_, prompt, seed), grades in zip(asked, kept["oracle"]):
+        pictures = curves.painted(vartut.load("tiny"), prompt, seed, 64)
+        assert grades.tolist() == pytest.approx([v.grade for v in vartut.judge(pictures, [prompt] * 64)])
 
 
 def test_prompts_too_long_for_the_model_and_missing_weights_are_refused_in_a_line():

@@ -1,5 +1,6 @@
 """Measuring: how often a picture is right, and how sure one can be of it.
 
 - `evaluate.py`: judged success over the tasks
-- `statistics.py`: intervals
+- `statistics.py`: intervals; what the best of n is worth
+- `law.py`: what success would be if facts failed independently
 """

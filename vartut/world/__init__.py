@@ -2,6 +2,7 @@
 
 - `grammar.py`: the words of the world, and the prompts made of them: `parse`, `describe`, `words`, `token_ids`
 - `scenes.py`: scenes of every task, and what the train split never shows: `sample`, `prompts`
+- `hard.py`: stored prompts on which a search has room to climb: `hard`
 - `renderer.py`: scenes to pictures: `render`
 - `finding.py`: the objects of a picture, from its pixels alone: `find`
 - `judging.py`: whether a prompt is true of a picture: `judge`
@@ -27,6 +28,7 @@ from .grammar import (
     token_ids,
     words,
 )
+from .hard import HARD, hard
 from .judging import Verdict, judge, stands, verdict
 from .renderer import GROUND, render
 from .scenes import (
@@ -49,6 +51,7 @@ __all__ = [
     "COLORS",
     "DENSE_FACTS",
     "GROUND",
+    "HARD",
     "HELD_OUT_COLORS",
     "HELD_OUT_PLACES",
     "HELD_OUT_TEXTURES",
@@ -72,6 +75,7 @@ __all__ = [
     "Verdict",
     "describe",
     "find",
+    "hard",
     "held_out",
     "judge",
     "parse",

@@ -1,0 +1,41 @@
+"""The hard sets: what they hold, that they do not drift, and what is said where there is none."""
+
+import hashlib
+
+import pytest
+
+from vartut import world
+
+PINNED = {"nano": ""}
+
+
+@pytest.mark.parametrize("size", world.HARD)
+def test_a_hard_set_is_what_it_was(size):
+    prompts = world.hard(size)
+    assert hashlib.sha256("\n".join(prompts).encode()).hexdigest()[:16] == PINNED[size]
+
+
+@pytest.mark.parametrize("size", world.HARD)
+def test_a_hard_set_has_enough_prompts_of_the_world_and_none_twice(size):
+    prompts = world.hard(size)
+    assert len(prompts) == len(set(prompts)) >= 200
+    assert all(world.parse(prompt).facts in world.DENSE_FACTS for prompt in prompts)
+    assert all(len(world.words(prompt)) <= world.MAX_WORDS for prompt in prompts)
+
+
+@pytest.mark.parametrize("size", world.HARD)
+def test_training_does_not_show_it(size):
+    """Not among 20,000 dense scenes of the training split, as many as 1,250 steps of the recipe see."""
+    seen = set(world.prompts("dense", 20_000, split="train"))
+    assert not seen & set(world.hard(size))
+
+
+def test_other_sizes_are_answered_with_what_there_is():
+    with pytest.raises(ValueError, match=r'unknown size with a hard set "nanno".*nano'):
+        world.hard("nanno")
+
+
+def test_a_missing_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VARTUT_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="git checkout data/prompts"):
+        world.hard("nano")
