@@ -25,7 +25,7 @@ SIZES = {  # of the two transformers: one recipe, one dial
     "nano": {"width": 96, "depth": 6, "heads": 3},
     "tiny": {"width": 192, "depth": 8, "heads": 4},
 }
-DENSE = 0.25  # share of dense prompts in a transformer's training
+DENSE = 0.25  # share of dense prompts in the training of a transformer or a CLIP
 DENSE_PICTURES = 0.5  # share of dense scenes in a tokenizer's training: the more objects, the more to learn
 
 
@@ -78,12 +78,12 @@ def with_more_words(tensors: dict, model) -> dict:
 
 def plain_clip(settings: dict | None, seed: int, batch: int, folder: Path):
     """The verifier as CLIP was trained."""
-    return ClipRecipe(False, device(), seed, batch), clip.SETTINGS
+    return ClipRecipe(False, device(), seed, batch, dense=DENSE), clip.SETTINGS
 
 
 def hard_clip(settings: dict | None, seed: int, batch: int, folder: Path):
     """The verifier that rejects prompts with one false word."""
-    return ClipRecipe(True, device(), seed, batch), clip.SETTINGS
+    return ClipRecipe(True, device(), seed, batch, dense=DENSE), clip.SETTINGS
 
 
 RECIPES = {

@@ -12,7 +12,7 @@ from .. import world
 from ..device import autocast
 from ..verifiers.clip import build, normalize, text_features, tokenizer
 from ..world.negatives import KINDS, false_prompts, hard_negatives
-from .recipes import generator
+from .recipes import generator, scenes_of
 
 
 class ClipRecipe:
@@ -24,11 +24,12 @@ class ClipRecipe:
     rest by AdamW.
     """
 
-    def __init__(self, hard, where, seed=0, batch=128, negatives=5, lr=2e-3, model=None):
+    def __init__(self, hard, where, seed=0, batch=128, negatives=5, lr=2e-3, model=None, dense=0.0):
         self.name = "clip-hard" if hard else "clip"
         if not 0 < negatives <= 7:
             raise ValueError(f"negatives={negatives}: a prompt has 1 to 7 false one-word changes for sure")
         self.where, self.seed, self.batch, self.negatives = where, seed, batch, negatives if hard else 0
+        self.dense = round(dense * batch)  # scenes of a batch
         self.model = (build() if model is None else model).to(where)
         words = tokenizer()
         self.ids = {word: words.encode(word)[0] for word in world.WORDS[1:]}
@@ -43,7 +44,7 @@ class ClipRecipe:
         ]
 
     def token_ids(self, prompts) -> torch.Tensor:
-        """What `tokenizer()(prompts)` gives, (T, 18), without its slow clean-up of stray text."""
+        """What `tokenizer()(prompts)` gives, (T, 34), without its slow clean-up of stray text."""
         rows = [[self.start, *(self.ids[word] for word in world.words(prompt)), self.end] for prompt in prompts]
         return torch.tensor([row + [0] * (self.length - len(row)) for row in rows], device=self.where)
 
@@ -57,7 +58,7 @@ class ClipRecipe:
 
     def loss(self, step):
         """The loss of one step, the share of pictures that find their prompt, and the inverse temperature."""
-        scenes = world.sample("all", self.batch, "train", self.seed, first=step * self.batch)
+        scenes = scenes_of(step, self.batch, self.seed, self.dense)
         images = roughen(world.render(scenes), generator(self.seed, step)).to(self.where)
         rng = random.Random(self.seed * 1_000_003 + step)
         false = [text for scene in scenes for text in hard_negatives(scene, self.negatives, rng)]  # B * negatives
@@ -85,9 +86,15 @@ class ClipRecipe:
         """On 512 validation pictures: how often the true prompt beats one false one, per kind of change.
 
         `all` is the share of pictures whose prompt beats one of every kind that it has; `retrieval` the share that
-        finds its own among the prompts of 128 pictures.
+        finds its own among the prompts of 128 pictures.  `dense_` stands before the same of 512 dense prompts.
         """
-        scenes, rng = world.sample("all", 512, "validation"), random.Random(0)
+        dense = self.accuracies(world.sample("dense", 512, "validation"))
+        return self.accuracies(world.sample("all", 512, "validation")) | {f"dense_{k}": v for k, v in dense.items()}
+
+    @torch.no_grad()
+    def accuracies(self, scenes) -> dict[str, float]:
+        """The shares that `evaluate` reports, on these scenes."""
+        rng = random.Random(0)
         wins, everything, found = {kind: [] for kind in KINDS}, [], []
         for first in range(0, len(scenes), 128):
             part = scenes[first : first + 128]
@@ -104,7 +111,7 @@ class ClipRecipe:
                 everything.append(all(won.values()))
                 for kind, win in won.items():
                     wins[kind].append(win)
-        share = {kind: round(sum(won) / len(won), 3) for kind, won in wins.items()}
+        share = {kind: round(sum(won) / len(won), 3) for kind, won in wins.items() if won}
         return share | {name: round(sum(v) / len(v), 3) for name, v in (("all", everything), ("retrieval", found))}
 
 
