@@ -70,7 +70,7 @@ def drawn(facts: list[int], met: set[str]) -> list[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", choices=world.HARD)
+    parser.add_argument("--model", default="tiny", choices=("nano", "tiny"))
     chosen = parser.parse_args()
     path = data_folder() / "prompts" / f"hard-{chosen.model}.txt"
     if path.exists():

@@ -2,7 +2,6 @@
 
     python benchmarks/quality.py                       every arm, 100 prompts a task without search, 25 with
     python benchmarks/quality.py --arms sample --n 200 one arm, more prompts
-    python benchmarks/quality.py --half FOLDER         the arm "half-trained": older weights, in that folder
 
 Every arm paints the first n test prompts of all eight tasks from the same seeds and is judged by the exact judge,
 which no arm but "oracle" sees.  In six of the eight tasks half of the prompts say
@@ -12,18 +11,16 @@ something that training never showed.
 import argparse
 import functools
 import time
-from pathlib import Path
 
 from tables import replace_rows, stamp
 
 import vartut
-from vartut import hub, weights
+from vartut import weights
 from vartut.measure import evaluate
-from vartut.paths import data_folder, expanded
+from vartut.paths import data_folder
 
 BEAM = {"width": 3, "candidates": 5}
 ARMS = {  # name: (model, verifier, search); no search: one sample a prompt; the beam finishes n = 90 pictures, too
-    "half-trained": ("tiny", None, None),
     "sample": ("tiny", None, None),
     "nano": ("nano", None, None),
     "beam clip": ("tiny", "clip", functools.partial(vartut.beam_search, **BEAM)),
@@ -33,17 +30,17 @@ ARMS = {  # name: (model, verifier, search); no search: one sample a prompt; the
 }
 
 
-def measure(arm: str, n: int, seed: int, folder: Path | None = None) -> list[dict]:
+def measure(arm: str, n: int, seed: int) -> list[dict]:
     """The rows of one arm: a row per task and one for all, with where and when they were made."""
     model, verifier_name, search = ARMS[arm]
-    sampler = hub.load(model, folder)
+    sampler = vartut.load(model)
     if search is not None:
         verifier = vartut.load_verifier(verifier_name)
         search = functools.partial(_search, search, verifier)
     began = time.perf_counter()
     outcomes = evaluate.judged_success(sampler, n=n, seed=seed, search=search)
     minutes = (time.perf_counter() - began) / 60
-    made = {"model": weights.read_provenance(model, folder)["sha256"][:12], "seed": seed}
+    made = {"model": weights.read_provenance(model)["sha256"][:12], "seed": seed}
     made |= stamp() | {"minutes": round(minutes, 1)}
     table = evaluate.success_table(outcomes)
     print(f"\n{arm}, {minutes:.1f} minutes\n{evaluate.format_table(table)}", flush=True)
@@ -57,11 +54,10 @@ def _search(search, verifier, sampler, prompt, seed):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", default=list(ARMS)[1:], choices=list(ARMS)[1:], metavar="ARM")
-    parser.add_argument("--half", type=expanded, metavar="FOLDER", help="measure these older weights instead")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
     parser.add_argument("--n", type=int, help="prompts a task (default: 100 without search, 25 with)")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    for name in ["half-trained"] if chosen.half else chosen.arms:
-        rows = measure(name, chosen.n or (100 if ARMS[name][2] is None else 25), chosen.seed, chosen.half)
+    for name in chosen.arms:
+        rows = measure(name, chosen.n or (100 if ARMS[name][2] is None else 25), chosen.seed)
         replace_rows(data_folder() / "results" / "quality.csv", rows, key=lambda row: row["arm"])

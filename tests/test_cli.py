@@ -43,12 +43,13 @@ def toys(tmp_path_factory):
     shutil.copytree(data_folder() / "clip", folder / "clip")
     weights, tokenizer, run = folder / "weights", toy_tokenizer(), {"minutes": 1.0, "seed": 0}
     origin = {"minutes": 1.0, "device": "a toy", "runs": [run]}
-    for name in ("tokenizer", "tokenizer-dense"):
+    for name in ("tokenizer", "tokenizer-first"):
         save_weights(tokenizer, name, TOKENIZER, origin, weights)
     digest = read_provenance("tokenizer", weights)["sha256"]
     settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": {"guidance": 2.0}}
     transformer = randomise(toy_transformer(tokenizer, **SHAPE), 0.3)
-    save_weights(transformer, "tiny", settings, origin, weights)
+    for name in ("nano", "tiny"):
+        save_weights(transformer, name, settings, origin, weights)
     for seed, name in enumerate(("clip", "clip-hard")):
         torch.manual_seed(seed)
         save_weights(clip.build(), name, clip.SETTINGS, origin, weights)
@@ -398,7 +399,7 @@ def test_doctor(vartut_says, data):
     assert [line.split()[0] for line in lines[:3]] == ["device", "versions", "weights"]
     assert f"torch {torch.__version__}" in lines[1]
     assert str(data / "weights") in lines[2]
-    for name in ("tiny", "tokenizer", "clip", "clip-hard"):
+    for name in ("nano", "tiny", "tokenizer", "tokenizer-first", "clip", "clip-hard"):
         [line] = [line for line in lines if line.split()[0] == name]
         assert "whole" in line
         assert "trained 1 min on a toy" in line
@@ -536,13 +537,14 @@ def test_the_same_command_resumes_a_run_that_was_stopped(name, vartut_says, data
     assert all(torch.equal(whole[key], halves[key]) for key in whole)
 
 
-@pytest.mark.parametrize(("own", "reads"), [(None, "tokenizer-dense"), ("tokenizer", "tokenizer")])
-def test_a_new_transformer_reads_the_tokenizer_of_its_folder_or_the_dense_one(own, reads, vartut_says, data, quick):
+@pytest.mark.parametrize("own", [None, "tokenizer", "tokenizer-bits"])
+def test_a_new_transformer_reads_the_tokenizer_of_its_folder_or_the_shipped_one(own, vartut_says, data, quick):
     if own:
         assert vartut_says(*train(own, "--folder", "mine", steps=1))[0] == 0
     assert vartut_says(*train("tiny", "--folder", "mine", steps=1))[0] == 0
     settings, _ = load_weights("tiny", "mine")
     folder = "mine" if own else data / "weights"
+    reads = own or "tokenizer"
     assert (settings["tokenizer"], settings["tokenizer_sha256"]) == (reads, read_provenance(reads, folder)["sha256"])
     assert vartut.load("tiny", "mine").num_steps
 

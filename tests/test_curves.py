@@ -85,10 +85,10 @@ def test_jobs_paint_what_one_process_paints(curves, tmp_path):
         assert grades.tolist() == pytest.approx([v.grade for v in vartut.judge(pictures, [prompt] * 64)])
 
 
-def test_prompts_too_long_for_the_model_and_missing_weights_are_refused_in_a_line():
+def test_prompts_too_long_for_the_model_and_numbers_that_make_no_sense_are_refused_in_a_line():
     for words, said in (
         (("--model", "tiny", "--stage", "dense"), "this model reads at most 16"),
-        (("--model", "nano"), "vartut train nano"),
+        (("--jobs", "0"), "at least one process"),
         (("--n", "100"), "64 at a time"),
     ):
         command = [sys.executable, ROOT / "benchmarks" / "curves.py", *words]

@@ -462,12 +462,17 @@ def test_training_on_a_gpu_takes_bfloat16_from_ampere_on(monkeypatch):
         assert training_dtype(torch.device("cuda")) == dtype
 
 
-def test_a_nano_that_was_trained_is_loaded_and_one_that_was_not_is_to_be_trained(tmp_path):
+def test_a_nano_that_was_trained_is_loaded_and_missing_weights_are_restored_or_trained(tmp_path):
     tokenizer = toy_tokenizer()
     weights.save_weights(tokenizer, "tokenizer", SETTINGS, {}, tmp_path)
     settings = {"tokenizer": "tokenizer", "width": 32, "depth": 2, "heads": 2, "sampler": {"guidance": 2.0}}
-    missing = r"nano\.safetensors is missing: train them: `vartut train nano --ship`"
-    with pytest.raises(FileNotFoundError, match=missing):
-        hub.load("nano", tmp_path, CPU)  # nothing of it ships, so there is nothing to restore
+    restored, trained = (r"them with `git checkout data/weights/{0}\.\*`", "them: `vartut train {0} --ship`")
+    for name, said in (
+        ("nano", f"missing: restore {restored}, or train {trained}"),
+        ("tokenizer-first", f"missing: restore {restored}$"),  # nobody trains it any more
+        ("tokenizer-bits", f"missing: train {trained}"),  # it does not ship
+    ):
+        with pytest.raises(FileNotFoundError, match=said.format(name)):
+            (hub.load if name == "nano" else hub.load_tokenizer)(name, tmp_path, CPU)
     weights.save_weights(toy_transformer(tokenizer), "nano", settings, {}, tmp_path)
     assert hub.load("nano", tmp_path, CPU).transformer.words == 32

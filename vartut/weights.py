@@ -25,9 +25,11 @@ def weights_folder(folder: Path | str | None = None) -> Path:
 
 def remedy(name: str) -> str:
     """What to do about weights that cannot be used."""
-    ships = name not in ("nano", "tokenizer-bits")
-    restore = f"restore them with `git checkout data/weights/{name}.*`, or " if ships else ""
-    return f"{restore}train them: `vartut train {name} --ship`"
+    restore = f"restore them with `git checkout data/weights/{name}.*`"
+    train = f"train them: `vartut train {name} --ship`"
+    if name == "tokenizer-first":  # an earlier stage of "tokenizer"
+        return restore
+    return train if name == "tokenizer-bits" else f"{restore}, or {train}"
 
 
 def read_provenance(name: str, folder: Path | str | None = None) -> dict:

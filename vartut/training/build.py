@@ -54,10 +54,10 @@ def tokenizer_of_bits(settings: dict | None, seed: int, batch: int, folder: Path
 def transformer(name: str, settings: dict | None, seed: int, batch: int, folder: Path):
     """A transformer, on the tokens of the tokenizer in `folder`, or else of one that came with vartut.
 
-    Weights that it starts from know which; without any that is the one that was trained on dense pictures.
+    Weights that it starts from know which; without any that is "tokenizer".
     """
     own = [tokens for tokens in hub.TOKENIZERS if (folder / f"{tokens}.safetensors").exists()]
-    settings = settings or {"tokenizer": [*own, "tokenizer-dense"][0], **SIZES[name], "sampler": hub.PAINTING}
+    settings = settings or {"tokenizer": [*own, "tokenizer"][0], **SIZES[name], "sampler": hub.PAINTING}
     reads, digest = hub.tokenizer_beside(settings["tokenizer"], folder, device())
     if settings.get("tokenizer_sha256", digest) != digest:
         beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"
@@ -87,8 +87,7 @@ def hard_clip(settings: dict | None, seed: int, batch: int, folder: Path):
 
 
 RECIPES = {
-    "tokenizer": Recipe(steps=2400, batch=64, start=None, build=tokenizer),
-    "tokenizer-dense": Recipe(steps=4000, batch=64, start="tokenizer", build=tokenizer),
+    "tokenizer": Recipe(steps=6000, batch=64, start=None, build=tokenizer),
     "tokenizer-bits": Recipe(steps=2400, batch=64, start=None, build=tokenizer_of_bits),
     "nano": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "nano")),
     "tiny": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "tiny")),
