@@ -1,0 +1,69 @@
+"""The benchmarks of facts, precision and painting: what their numbers are made of."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from notebook_sources import ROOT
+from toy_models import toy_sampler
+
+from vartut import world
+from vartut.measure.law import best_of_independent
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import facts
+    import painting
+    import precision
+
+    yield facts, precision, painting
+    for name in ("facts", "precision", "painting", "curves", "speed", "tables"):
+        sys.modules.pop(name, None)
+
+
+def test_the_law_is_fitted_to_single_pictures_and_foretells_the_best_of_many(benchmarks):
+    """Pictures whose facts do fail independently with .2 lie on it."""
+    facts, rng = benchmarks[0], np.random.default_rng(0)
+    numbers = np.repeat([3, 6, 9], 200)
+    correct = rng.random((600, 64)) < best_of_independent(0.2, numbers)[:, None]
+    q, one, many = facts.independent([f"{number} facts" for number in numbers], correct)
+    assert q == pytest.approx(0.2, abs=0.01)
+    assert one["6 facts"] == pytest.approx(0.8**6, abs=0.02)
+    assert many["9 facts"] == pytest.approx(correct[numbers == 9].any(1).mean(), abs=0.02)
+    assert many["all"] == pytest.approx(correct.any(1).mean(), abs=0.02)
+
+
+def test_a_row_for_each_number_of_facts_and_one_for_all(benchmarks):
+    won, grades = np.array([1, 0, 1, 1.0]), np.array([1, 0.5, 1, 1])
+    groups = ["3 facts", "3 facts", "4 facts", "4 facts"]
+    rows = benchmarks[0].rows_of("beam", "clip", groups, won, grades, 316, {"all": 0.4})
+    found = [[row[key] for key in ("facts", "prompts", "success", "grade", "law")] for row in rows]
+    assert found == [["3", 2, 0.5, 0.75, None], ["4", 2, 1.0, 1.0, None], ["all", 4, 0.75, 0.875, 0.4]]
+    assert all(row["low"] <= row["success"] <= row["high"] for row in rows)
+
+
+def test_the_beam_is_one_for_as_many_passes(benchmarks):
+    facts, sampler = benchmarks[0], toy_sampler()
+    steps, children = sampler.num_steps, facts.BEAM["width"] * facts.BEAM["candidates"]
+    best_of = 1 + facts.PICTURES * (steps - 1)
+    beam = 1 + children * steps * (steps - 1) // 2
+    assert abs(beam / best_of - 1) < 0.03
+
+
+def test_pictures_alike_have_all_tokens_alike(benchmarks):
+    tokens = torch.tensor([[1, 2], [3, 4], [5, 6], [7, 8]])
+    others = torch.tensor([[1, 2], [3, 0], [0, 6], [7, 8]])
+    assert benchmarks[1].same(tokens, others) == 0.5
+    pictures, all_tokens = benchmarks[1].painted(toy_sampler(), ["a star", "a heart", "a ring"], [1, 2, 3], 2)
+    assert (pictures.shape, all_tokens.shape) == ((3, 3, 64, 64), (3, 130))
+
+
+def test_the_grid_paints_validation_prompts_alone(benchmarks):
+    asked = benchmarks[2].asked(2)
+    assert {kind: len(prompts) for kind, (prompts, _) in asked.items()} == {"short": 16, "dense": 4}
+    wanted = [prompt for task in world.SHORT_TASKS for prompt in world.prompts(task, 2, "validation")]
+    assert asked["short"][0] == wanted
+    assert len({seed for _, seeds in asked.values() for seed in seeds}) == 20
