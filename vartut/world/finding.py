@@ -140,12 +140,10 @@ def _templates(blurs: tuple[float, ...] = BLURS) -> _Templates:
 
 def _overlap(bank: _Templates, rest: torch.Tensor, rows, ys, xs):
     """<R, T> for all templates centred at (ys, xs) of pictures `rows` of rest (N, 3, H, W): (M, K, 3, 8); and the
-    windows of rest there (M, 1024, 3)."""
-    step = torch.arange(2 * HALF, device="cpu") - HALF
-    row, y, x = (v[:, None, None] for v in (rows, ys, xs))
-    windows = rest.permute(0, 2, 3, 1)[row, y + step[:, None], x + step]  # (M, 32, 32, 3)
-    windows = windows.reshape(len(windows), -1, 3)
-    corr = windows.transpose(1, 2).reshape(-1, 4 * HALF * HALF) @ bank.masks
+    windows of rest there (M, 3, 1024)."""
+    every = rest.unfold(2, 2 * HALF, 1).unfold(3, 2 * HALF, 1)  # (N, 3, H - 31, W - 31, 32, 32), a view
+    windows = every[rows, :, ys - HALF, xs - HALF].flatten(2)
+    corr = windows.flatten(0, 1) @ bank.masks
     corr = corr.view(len(windows), 3, -1, 3)  # (M, channel, K, mask)
     overlap = torch.einsum("mhk,hc->mkc", corr[..., 0], bank.color)[:, :, None].repeat(1, 1, 3, 1)
     overlap[:, :, 1:] += torch.einsum("mhkt,hc->mktc", corr[..., 1:], bank.pale)
@@ -243,7 +241,7 @@ def _pursue(bank: _Templates, rest: torch.Tensor, ys, xs) -> Match:
     """The template at one of these places that is most like what stands there in rest (3, H, W)."""
     ys, xs = ys.clamp(HALF, rest.shape[1] - HALF), xs.clamp(HALF, rest.shape[2] - HALF)
     overlap, windows = _overlap(bank, rest[None], torch.zeros_like(ys), ys, xs)
-    there = ((windows**2).sum(2) @ bank.zones)[..., None, None]  # |R|^2 on the template and two pixels around it
+    there = ((windows**2).sum(1) @ bank.zones)[..., None, None]  # |R|^2 on the template and two pixels around it
     fit = overlap / (there + bank.energy - overlap)
     place, kind = divmod(int(fit.argmax()), bank.energy.numel())
     return bank.match(float(fit.max()), int(ys[place]), int(xs[place]), kind)
