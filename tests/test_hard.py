@@ -6,7 +6,7 @@ import pytest
 
 from vartut import world
 
-PINNED = {"nano": ""}
+PINNED = {"nano": "764ab10d321597ab"}
 
 
 @pytest.mark.parametrize("size", world.HARD)

@@ -107,8 +107,10 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
         return published_verifier(name, folder, where)
     if name == "oracle":
         return Oracle(world.judge)
-    load_weights(name, folder)  # verifies the checksum
+    _, tensors = load_weights(name, folder)  # verifies the checksum
     model, _ = read_clip(weights_folder(folder) / f"{name}.safetensors")
+    if model.positional_embedding.shape != tensors["positional_embedding"].shape:  # open_clip would stretch it
+        raise ValueError(f'the weights "{name}" are of another version of its model: {remedy(name)}')
     return ClipScore(name, model, WordTokenizer(world.words), fitted, device() if where is None else where)
 
 

@@ -2,7 +2,7 @@
 
 - `grammar.py`: the words of the world, and the prompts made of them: `parse`, `describe`, `words`, `token_ids`
 - `scenes.py`: scenes of every task, and what the train split never shows: `sample`, `prompts`
-- `hard.py`: stored prompts on which a search has room to climb: `hard`
+- `hard_sets.py`: stored prompts on which a search has room to climb: `hard`
 - `renderer.py`: scenes to pictures: `render`
 - `finding.py`: the objects of a picture, from its pixels alone: `find`
 - `judging.py`: whether a prompt is true of a picture: `judge`
@@ -28,7 +28,7 @@ from .grammar import (
     token_ids,
     words,
 )
-from .hard import HARD, hard
+from .hard_sets import HARD, hard
 from .judging import Verdict, judge, stands, verdict
 from .renderer import GROUND, render
 from .scenes import (
