@@ -192,6 +192,7 @@ def scene_to_judge():
         draw_picture(ax, picture, (4.8, y), 1.3, DARK, 0.8)
         head(ax, 4.15, y + 0.78, title, ha="left")
         draw_verdict(ax, 7.2, y, verdict)
+    note(ax, 4.8, below - 0.78, "drawn by us")
     box(ax, 6.35, middle, 0.9, above - below + 1.3, "white")
     head(ax, 6.35, middle, "judge", 12)
     arrow(ax, (1.1, above - 0.55), (1.1, below + 0.55))
