@@ -175,8 +175,11 @@ MISTAKES = {
     "exercise 7.1 lacks `*Difficulty": lambda n: change(n, "### Exercise 7.1 · Number 1", "*Difficulty", "*Hardness"),
     "exercise 7.1 lacks a folded hint": lambda n: change(n, "### Exercise 7.1 · Number 1", "Hint", "Help"),
     "stub, test and solution": lambda n: n.cells.remove(of(n, "# test of exercise 7.3")),
-    "has no message": lambda n: change(n, "# test of exercise 7.1", ', "n * n, not n"', ""),
-    "asserts nothing": lambda n: change(n, "# test of exercise 7.1", "assert", "print(1) #"),
+    "`raise AssertionError()` has no message": lambda n: change(n, "# test of exercise 7.1", '"n * n, not n"', ""),
+    "`assert square(3) == 9` has no message": lambda n: change(
+        n, "# test of exercise 7.1", "if square", "assert square(3) == 9\n    if square"
+    ),
+    "asserts nothing": lambda n: change(n, "# test of exercise 7.1", "raise AssertionError(", "print(1, "),
     "does not say": lambda n: change(n, "# test of exercise 7.1", 'with exercise("7.1")', "if True"),
     "teaches no definition": lambda n: n.cells.remove(of(n, "# kept in vartut/toy.py")),
     "no such file": lambda n: change(n, "# kept in vartut/toy.py", "toy.py", "toys.py"),
@@ -184,6 +187,21 @@ MISTAKES = {
     "does not define thrice": lambda n: change(n, "# kept in vartut/toy.py", "twice", "thrice"),
     "something else than definitions": lambda n: change(n, "# kept in vartut/toy.py", "BASE", "print(1)\nBASE"),
 }
+
+
+@pytest.mark.parametrize(
+    "line", ['assert square(3) == 9, "n * n"', 'check(square(3) == 9, "n * n")', 'check(square(3) == 9, f"{1}")']
+)
+def test_a_test_may_say_what_is_wrong_in_other_ways(mini, line):
+    of(mini[0], "# test of exercise 7.1").source = f'# test of exercise 7.1\nwith exercise("7.1"):\n    {line}'
+    assert complaints(mini[0], NAME, ANSWERS, mini[1]) == []
+
+
+def test_exercises_may_stand_under_a_heading_of_their_own(mini):
+    change(mini[0], "## Summary", "They do.", "They do.\n\n## Exercises")
+    assert complaints(mini[0], NAME, ANSWERS, mini[1]) == []
+    change(mini[0], "## References", "## References", "## Exercises\n\n## References")
+    assert len(complaints(mini[0], NAME, ANSWERS, mini[1])) == 1
 
 
 def test_a_good_notebook_is_not_refused(mini):

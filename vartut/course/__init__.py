@@ -2,6 +2,8 @@
 
 - `style.py`: how figures look
 - `plots.py`: figures of searches
+- `pen.py`: text, boxes, arrows and grids, in inches
+- `schematics.py`: drawings that explain
 - `exercises.py`: what the test of an exercise stands on
 - `demo.py`, `doctor.py`: the commands of these names
 """
