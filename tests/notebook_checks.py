@@ -1,5 +1,7 @@
 """Reasons to refuse a notebook: it was not run, nbval could not fail on it, it lacks the form, or it is hard to read.
 
+An appendix, notebook 11, has a form of its own: one page, one exercise, no picture, and what is long under docs/.
+
 Every function answers with a list of complaints, one line each, and an empty list for a good notebook.  The form is
 described in notebooks/README.md.  What makes a notebook readable stands at the end, by name in `RULES`; older notebooks
 still break some of these, as often as tests/test_notebook_rules.py says and no more.
@@ -16,6 +18,8 @@ LEAST_NUMBERS = 3  # cells besides the exercises whose compared text has a numbe
 LEAST_EXERCISES = 4
 WORDS = (1000, 4000)
 MOST_BYTES = 1_000_000  # large enough for figures that can be seen
+APPENDIX = "11"  # by its number
+PAGE = {"words": (400, 1000), "exercises": 1, "code cells": 8, "lines": 25, "width": 100}  # of code: without exercises
 IGNORE = {"nbval-ignore-output", "pytest-validate-ignore-output"}
 BLIND = {"nbval-skip", "nbval-raises-exception", "raises-exception"}
 UNSTABLE = {
@@ -140,8 +144,9 @@ def form_complaints(notebook, name: str) -> list[str]:
     elif len(re.findall(r"https?://", prose.split("\n## References\n")[1])) < 2:
         found.append("fewer than two references with an address")
     words = words_of(notebook)
-    if not WORDS[0] <= words <= WORDS[1]:
-        found.append(f"{words} words of prose, {WORDS[0]} to {WORDS[1]} should be")
+    least, most = PAGE["words"] if name[:2] == APPENDIX else WORDS
+    if not least <= words <= most:
+        found.append(f"{words} words of prose, {least} to {most} should be")
     return found
 
 
@@ -159,8 +164,9 @@ def exercise_complaints(notebook, name: str, answers: dict) -> list[str]:
     """Each exercise: text with difficulty, minutes and hint; stub; test with messages; solution; a likely mistake."""
     found, cells = [], notebook.cells
     at = [i for i, cell in enumerate(cells) if re.match(r"### Exercise \d+\.\d+ · \S", first_line(cell))]
-    if len(at) < LEAST_EXERCISES:
-        found.append(f"{len(at)} exercises, at least {LEAST_EXERCISES} should be")
+    least = PAGE["exercises"] if name[:2] == APPENDIX else LEAST_EXERCISES
+    if len(at) < least:
+        found.append(f"{len(at)} exercises, at least {least} should be")
     for i, place in enumerate(at, 1):
         number = f"{int(name[:2])}.{i}"
         text, *rest = cells[place : place + 4]
@@ -180,6 +186,29 @@ def exercise_complaints(notebook, name: str, answers: dict) -> list[str]:
         for kind, what in (("exercise", "solution"), ("mistake", "likely mistake")):
             if not answers.get(number, {}).get(kind):
                 found.append(f"exercise {number} has no {what} in notebooks/solutions/{name[:2]}.py")
+    return found
+
+
+def appendix_complaints(notebook, name: str, root: Path = ROOT) -> list[str]:
+    """Is an appendix one page, without pictures of random weights, and does it say where the long things are?"""
+    if name[:2] != APPENDIX:
+        return []
+    found, cells = [], code_cells(notebook)
+    marked = r"# (set-up|imports|kept in |exercise |test of )"
+    plain = [cell for cell in cells if not re.match(marked, first_line(cell))]
+    if len(plain) > PAGE["code cells"]:
+        found.append(f"{len(plain)} code cells besides the exercise, an appendix has at most {PAGE['code cells']}")
+    for cell in cells:
+        lines = cell.source.split("\n")
+        if len(lines) > PAGE["lines"] or max(map(len, lines)) > PAGE["width"]:
+            long = f"{len(lines)} lines of up to {max(map(len, lines))} characters"
+            found.append(f"{label(cell, notebook)}: {long}, at most {PAGE['lines']} of {PAGE['width']} should be")
+        if shows_picture(cell):
+            found.append(f"{label(cell, notebook)}: a picture, and the weights that are here are random")
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    pages = re.findall(r"\]\(\.\./(docs/[\w.-]+)", prose)
+    if not pages or any(not (root / page).is_file() for page in pages):
+        found.append("an appendix links to the page under docs/ that has what is long")
     return found
 
 
@@ -250,6 +279,7 @@ def complaints(notebook, name: str, answers: dict, root: Path = ROOT) -> list[st
         *form_complaints(notebook, name),
         *exercise_complaints(notebook, name, answers),
         *kept_complaints(notebook, name, root),
+        *appendix_complaints(notebook, name, root),
     ]
 
 

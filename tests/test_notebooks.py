@@ -217,6 +217,49 @@ def test_a_bad_notebook_is_refused(mini, message):
     assert any(message in line for line in complaints(notebook, NAME, ANSWERS, root)), "not noticed"
 
 
+def appendix(mini):
+    """The mini notebook as an appendix, with its number, one exercise and a page under docs/."""
+    notebook, root = mini
+    (root / "docs").mkdir()
+    (root / "docs" / "long.md").write_text("Long.")
+    last = notebook.cells.index(of(notebook, "### Exercise 7.2 · Number 2"))
+    notebook.cells = notebook.cells[:last] + notebook.cells[-1:]
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("7.1", "11.1").replace("# 07", "# 11").replace("word " * 1000, "word " * 500)
+    of(notebook, "## Much prose").source += "[long](../docs/long.md)"
+    return notebook, {"11.1": ANSWERS["7.1"]}, root
+
+
+SPRAWL = {
+    "words of prose, 400 to 1000": lambda n: change(n, "## Much prose", "word ", "word word word "),
+    "0 exercises, at least 1": lambda n: n.cells.remove(of(n, "### Exercise 11.1 · Number 1")),
+    "9 code cells besides": lambda n: n.cells.extend(nbformat.v4.new_code_cell(f"# {i}") for i in range(6)),
+    "26 lines of up to": lambda n: of(n, "# sums").update(source="# sums\n" + "print(3)\n" * 24 + "print(3)"),
+    "of up to 101 characters": lambda n: of(n, "# sums").update(source="# sums\n" + "x" * 101),
+    "the weights that are here are random": lambda n: of(n, "# sums").outputs.append(picture()),
+    "links to the page": lambda n: change(n, "## Much prose", "../docs/long.md", "../docs/longer.md"),
+}
+
+
+def test_an_appendix_is_not_refused(mini):
+    notebook, answers, root = appendix(mini)
+    assert complaints(notebook, "11_mini.ipynb", answers, root) == []
+
+
+@pytest.mark.parametrize("message", SPRAWL)
+def test_an_appendix_that_sprawls_is_refused(mini, message):
+    notebook, answers, root = appendix(mini)
+    SPRAWL[message](notebook)
+    assert any(message in line for line in complaints(notebook, "11_mini.ipynb", answers, root)), "not noticed"
+
+
+def test_a_notebook_is_not_let_off_as_an_appendix(mini):
+    notebook, answers, root = appendix(mini)
+    found = complaints(notebook, "12_mini.ipynb", answers, root)
+    assert any("1 exercises, at least 4" in line for line in found)
+    assert any("words of prose, 1000 to 4000" in line for line in found)
+
+
 @pytest.mark.parametrize("kind", ["exercise", "mistake"])
 def test_missing_solution_and_mistake_are_noticed(mini, kind):
     notebook, root = mini

@@ -102,7 +102,8 @@ class Memory:
 
         `last` is the last scale that is branched at (None: all are).  Rollouts go through `max_rows` rows at a time,
         but what all children have computed waits for the choice: the passes up to the one after the branching.
-        Random search of n pictures has last=0.
+        Random search of n pictures has last=0.  No two children share a pass here: so it is where all go through in
+        one batch, which stays whole, and where candidates are 1.  Else siblings share, and less is held.
         """
         rows, scales = min(children, max_rows), len(self.kv)
         waiting = scales if last is None else min(last + 2, scales)
@@ -152,7 +153,8 @@ def weight_bytes(module: nn.Module) -> int:
 
 def kv_bytes(model: nn.Module, k: int) -> int:
     """Keys and values of scale k, one row and branch: two vectors a token and layer."""
-    return 2 * len(model.blocks) * model.scales[k] ** 2 * model.head.in_features * model.head.weight.element_size()
+    numbers = 2 * len(model.blocks) * model.scales[k] ** 2 * model.head.in_features
+    return numbers * model.head.weight.element_size()
 
 
 def condition_bytes(model: nn.Module, text: int) -> int:
