@@ -74,3 +74,20 @@ def test_nothing_is_solved_where_assertions_are_left_out(options, optimize, monk
     assert first.startswith("2.1 not checked: " if options or optimize else "2.1 not solved yet: count again")
     assert second.startswith("2.2 not written yet")
     assert done.stderr == ""
+
+
+CHECKED = """
+from vartut.course.exercises import exercise
+with exercise("2.1") as check:
+    check(1 + 1 == 3, "count again")
+with exercise("2.2") as check:
+    check(1 + 1 == 2, "count again")
+    check([2], "a list of one")
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-O"]])
+def test_checks_hold_with_and_without_assertions(options):
+    done = subprocess.run([sys.executable, *options, "-c", CHECKED], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["2.1 not solved yet: count again", "2.2 solved"]
+    assert done.stderr == ""

@@ -1,25 +1,41 @@
 """What the test cell of an exercise stands on.
 
-    with exercise("2.1"):
-        assert bits(scales) == 520, "count n * n tokens for a scale, not n"
+    with exercise("2.1") as check:
+        check(bits(scales) == 520, "count n * n tokens for a scale, not n")
 
-prints `2.1 solved`, or `2.1 not solved yet: ...` with the message of the first assertion that fails, so that a notebook
-with its exercises still open runs from top to bottom.  Any other exception is the reader's own bug and stays visible.
+prints `2.1 solved`, or `2.1 not solved yet: ...` with the message of the first claim that does not hold, so that a
+notebook with its exercises still open runs from top to bottom.  Any other exception is the reader's own bug and stays
+visible.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-@contextmanager
-def exercise(number: str) -> Iterator[None]:
-    """Run the assertions of one exercise and print one line on how it stands.
+class Check:
+    """Called with a claim and what to say where it does not hold; unlike `assert` it works under `python -O`, too."""
 
-    An assertion without a message would tell the reader nothing, so it is not caught.  An answer of a type that the
-    test's own lines cannot use gets a sentence, too.  Under `python -O` there are no assertions: nothing is solved.
+    def __init__(self):
+        self.made = 0  # calls so far
+
+    def __call__(self, claim, message: str) -> None:
+        """Raise AssertionError with the message unless the claim holds."""
+        self.made += 1
+        if not claim:
+            raise AssertionError(message)
+
+
+@contextmanager
+def exercise(number: str) -> Iterator[Check]:
+    """Run the checks of one exercise, by the `Check` that it hands over, and print one line on how it stands.
+
+    An assertion counts as well, but one without a message would tell the reader nothing, so it is not caught.  An
+    answer of a type that the test's own lines cannot use gets a sentence, too.  Under `python -O` there are no
+    assertions: a test that has nothing else solves nothing.
     """
+    check = Check()
     try:
-        yield
+        yield check
     except NotImplementedError:
         print(f"{number} not written yet: replace the line that raises NotImplementedError")
     except AssertionError as error:
@@ -35,4 +51,4 @@ def exercise(number: str) -> Iterator[None]:
         print(f"{number} not solved yet, the test cannot use an answer of this type: {error}")
     else:
         unchecked = "not checked: `python -O` or PYTHONOPTIMIZE leaves all assertions out, start Python without them"
-        print(f"{number} {'solved' if __debug__ else unchecked}")
+        print(f"{number} {'solved' if check.made or __debug__ else unchecked}")
