@@ -402,10 +402,11 @@ def test_shipped_weights_are_whole_say_where_they_come_from_and_are_small():
     assert sum(path.stat().st_size for path in folder.iterdir()) < 56e6
 
 
-def test_the_tiny_model_knows_the_shipped_tokenizer():
-    settings, _ = weights.load_weights("tiny")
-    assert settings["tokenizer_sha256"] == weights.read_provenance("tokenizer")["sha256"]
-    assert 3e6 <= weights.read_provenance("tiny")["parameters"] <= 5e6
+@pytest.mark.parametrize(("name", "least", "most"), [("nano", 0.5e6, 0.8e6), ("tiny", 3e6, 5e6)])
+def test_the_models_know_a_shipped_tokenizer(name, least, most):
+    settings, _ = weights.load_weights(name)
+    assert settings["tokenizer_sha256"] == weights.read_provenance(settings["tokenizer"])["sha256"]
+    assert least <= weights.read_provenance(name)["parameters"] <= most
 
 
 # ---- where things run ----------------------------------------------------------------------------------------------
