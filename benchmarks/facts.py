@@ -4,7 +4,8 @@
     python benchmarks/facts.py --model nano                           then: a beam for as many NFE, and the law
 
 On 20 dense prompts of each number of facts, 3 to 14: one picture; the best of 64 by each verifier; and a beam 3 x 7 by
-the same verifier from the same seeds.  Both searches cost about 320 NFE.  Beside them stands the law of facts that fail
+the same verifier from the same seeds.  Both searches cost about 320 NFE, and their difference on the same prompts has
+rows of its own.  Beside them stands the law of facts that fail
 independently (`vartut.measure.law`), its chance fitted to the single pictures of all prompts of a model: for the best
 of 64 by the judge it is what such facts would give, and the further the measured one lies from it, the less
 independent they are.  A beam that was stopped goes on: each prompt's outcome is a file in runs/facts.
@@ -84,10 +85,14 @@ def main(model: str, folder: Path) -> None:
             for kind in ("correct", "oracle")
         )
         law = many if name == "oracle" else {}
-        rows += rows_of(f"best of {PICTURES}", name, groups, best, grades, 1 + PICTURES * (steps - 1), law)
+        passes = 1 + PICTURES * (steps - 1)
+        rows += rows_of(f"best of {PICTURES}", name, groups, best, grades, passes, law)
         found = searched(sampler, vartut.load_verifier(name), asked, folder / f"{model}-{digest}")
-        won, grades, nfe = (np.array([row[key] for row in found]) for key in ("correct", "grade", "nfe"))
-        rows += rows_of(f"beam {BEAM['width']} x {BEAM['candidates']}", name, groups, won, grades, nfe.mean(), {})
+        won, graded, nfe = (np.array([float(row[key]) for row in found]) for key in ("correct", "grade", "nfe"))
+        beam = f"beam {BEAM['width']} x {BEAM['candidates']}"
+        rows += rows_of(beam, name, groups, won, graded, nfe.mean(), {})
+        less, more = f"{beam} less best of {PICTURES}", nfe.mean() - passes
+        rows += rows_of(less, name, groups, won - best, graded - grades, more, {})
     made = {"weights": digest, "q": round(q, 4), "seed": 0, **stamp(), "pictures_by": about["commit"]}
     rows = [{"model": model} | row | made for row in rows]
     replace_rows(data_folder() / "results" / "facts.csv", rows, key=lambda row: row["model"])
