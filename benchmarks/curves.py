@@ -30,7 +30,7 @@ from tqdm import tqdm
 import vartut
 from vartut import weights, world
 from vartut.measure.evaluate import root_seeds
-from vartut.measure.statistics import best_of, mean_interval
+from vartut.measure.statistics import best_of, success_interval
 from vartut.models.protocol import row_seed
 from vartut.paths import data_folder, expanded
 
@@ -184,7 +184,7 @@ def table(asked, kept: dict) -> list[dict]:
             score = np.array([best_of(n, s, s) for s in kept[verifier]])
             for group in (*groups, "all"):
                 own = [i for i, (g, _, _) in enumerate(asked) if group in (g, "all")]
-                low, high = mean_interval(won[own])
+                low, high = success_interval(won[own])
                 numbers = {"success": won[own].mean(), "low": low, "high": high, "score": score[own].mean()}
                 row = {"verifier": verifier, "group": group, "prompts": len(own), "painted": painted, "n": n}
                 rows.append(row | {key: round(float(value), 4) for key, value in numbers.items()})

@@ -5,10 +5,10 @@
 
 On 20 dense prompts of each number of facts, 3 to 14: one picture; the best of 64 by each verifier; and a beam 3 x 7 by
 the same verifier from the same seeds.  Both searches cost about 320 NFE, and their difference on the same prompts has
-rows of its own.  Beside them stands the law of facts that fail
-independently (`vartut.measure.law`), its chance fitted to the single pictures of all prompts of a model: for the best
-of 64 by the judge it is what such facts would give, and the further the measured one lies from it, the less
-independent they are.  A beam that was stopped goes on: each prompt's outcome is a file in runs/facts.
+rows of its own.  Beside them stands the law of facts that fail independently (`vartut.measure.law`), its chance fitted
+to the single pictures of all prompts of a model: for the best of 64 by the judge it is what such facts would give, and
+the further the measured one lies from it, the less independent they are.  A beam that was stopped goes on: each
+prompt's outcome is a file in runs/facts.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tqdm import tqdm
 import vartut
 from vartut import weights
 from vartut.measure.law import best_of_independent, failing_chance
-from vartut.measure.statistics import best_of, mean_interval
+from vartut.measure.statistics import best_of, mean_interval, success_interval
 from vartut.paths import data_folder, expanded, write_files
 
 PICTURES = 64
@@ -50,7 +50,7 @@ def rows_of(arm: str, verifier: str, groups: list[str], won, grades, nfe: float,
     rows = []
     for group in (*dict.fromkeys(groups), "all"):
         own = [group in (g, "all") for g in groups]
-        low, high = mean_interval(won[own])
+        low, high = (mean_interval if " less " in arm else success_interval)(won[own])
         numbers = {"success": won[own].mean(), "low": low, "high": high, "grade": grades[own].mean()}
         numbers |= {"nfe": nfe, "law": law.get(group)}
         row = {"arm": arm, "verifier": verifier, "facts": group.removesuffix(" facts"), "prompts": sum(own)}

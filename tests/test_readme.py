@@ -60,12 +60,13 @@ def test_the_tables_are_what_the_script_writes(name):
 def test_the_script_changes_nothing_but_its_tables():
     quality()
     text = "before\n<!-- quality -->\nold\n<!-- end of quality -->\n"
+    text += "<!-- climb -->\n<!-- end of climb -->\n"
     text += "middle\n<!-- training -->\n<!-- end of training -->\n"
     tables = readme_tables()
     new = tables.filled(text)
     assert "old" not in new
     assert tables.filled(new) == new
-    for kept in ("before\n<!-- quality -->\n|", "|\n<!-- end of quality -->\nmiddle\n<!-- training -->\n|"):
+    for kept in ("before\n<!-- quality -->\n|", "|\n<!-- end of quality -->\n<!-- climb -->\n|", "|\n<!-- end of climb -->\nmiddle\n<!-- training -->\n|"):
         assert kept in new
     with pytest.raises(ValueError, match=r"README\.md has no place for it"):
         tables.filled("no marks")
@@ -206,3 +207,28 @@ def test_the_readme_gives_the_best_of_n_as_measured():
 def test_the_curves_are_of_the_shipped_weights():
     for row in rows_of("curves") + rows_of("facts"):
         assert weights.read_provenance(row["model"])["sha256"].startswith(row["weights"]), row["model"]
+
+
+def test_the_readme_gives_the_law_and_the_beam_as_measured():
+    rows = {(row["arm"], row["verifier"], row["facts"]): row for row in rows_of("facts", model="nano")}
+
+    def of(arm, verifier, facts, key="success", digits=0):
+        return percent(rows[arm, verifier, facts], key, digits)
+
+    text, some = " ".join(README.split()), ("3", "5", "6")
+    best, beam, more = "best of 64", "beam 3 x 7", "beam 3 x 7 less best of 64"
+    one = [of("one picture", "", facts, key, 1) for key in ("success", "law") for facts in some]
+    many = [of(best, "oracle", facts, key) for key in ("success", "law") for facts in some]
+    ends = ("success", "low", "high")
+    gain = {name: [of(more, name, "all", key, 1) for key in ends] for name in ("oracle", "clip-hard")}
+    said = [
+        f"with q = {float(rows['one picture', '', 'all']['q']):.2f}: right are",
+        "right are {}, {} and {} % at three, five and six facts, and the law says {}, {} and {}.".format(*one),
+        "The best of 64 does not: {}, {} and {} %, where the law says {}, {} and {}.".format(*many),
+        f"right in {of(beam, 'oracle', 'all')} % of the 240 prompts",
+        f"the best of 64 in {of(best, 'oracle', 'all')} %, on the same prompts {gain['oracle'][0]} points more",
+        "points more ({} to {}). Here".format(*gain["oracle"][1:]),
+        f"they do not, {of(beam, 'clip-hard', 'all')} and {of(best, 'clip-hard', 'all')} %",
+        "({} points more, {} to {}): what".format(*gain["clip-hard"]),
+    ]
+    assert [claim for claim in said if claim not in text] == []

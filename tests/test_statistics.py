@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vartut.measure.statistics import best_of, mean_interval
+from vartut.measure.statistics import best_of, mean_interval, success_interval, wilson
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1)), min_size=1, max_size=8), st.data())
@@ -45,3 +45,9 @@ def test_the_interval_of_a_mean():
     for few in ([], [1.0], [[1.0, 2.0]]):
         with pytest.raises(ValueError, match="two values or more"):
             mean_interval(few)
+
+
+def test_rates_that_are_all_right_leave_a_doubt():
+    assert success_interval([1] * 20) == wilson(20, 20)
+    assert success_interval([0, 1, 1]) == wilson(2, 3)
+    assert success_interval([0.5, 1, 0]) == mean_interval([0.5, 1, 0])

@@ -57,3 +57,14 @@ def mean_interval(values, seed: int = 0, draws: int = 2000) -> tuple[float, floa
     draws = whole(least=1, draws=draws)
     found = bootstrap((values,), np.mean, n_resamples=draws, method="percentile", random_state=rng)
     return tuple(float(end) for end in found.confidence_interval)
+
+
+def success_interval(rates) -> tuple[float, float]:
+    """The 95 % interval (low, high) of the mean of success rates, one a prompt: Wilson's where each is 0 or 1.
+
+    Drawn with replacement, ten successes of ten would leave no doubt at all.  Otherwise that of `mean_interval`.
+    """
+    rates = np.asarray(rates, dtype=np.float64)
+    if rates.ndim == 1 and len(rates) and np.isin(rates, (0, 1)).all():
+        return wilson(int(rates.sum()), len(rates))
+    return mean_interval(rates)
