@@ -48,8 +48,9 @@ def draw_fields(fields: dict[str, torch.Tensor], span: torch.Tensor):
     """Signed distances over a square: tints in steps of 0.3, blue inside, red outside; the edge is black."""
     figure, axes = plt.subplots(2, 4, figsize=(6.4, 3.6))
     for ax, (name, field) in zip(axes.flat, fields.items()):
-        ax.contourf(span, span, field, levels=np.arange(-0.9, 1.6, 0.3), cmap="vlag", vmin=-1, vmax=1)
-        ax.contour(span, span, field, levels=[0], colors="black", linewidths=2)
+        there, field = span.numpy(), field.numpy()
+        ax.contourf(there, there, field, levels=np.arange(-0.9, 1.6, 0.3), cmap="vlag", vmin=-1, vmax=1)
+        ax.contour(there, there, field, levels=[0], colors="black", linewidths=2)
         ax.set(aspect="equal", title=name)
         ax.invert_yaxis()  # y grows downwards, as in a picture
         ax.set_axis_off()
@@ -70,8 +71,8 @@ def draw_pairings(counts, framed):
 def draw_steps(picture: torch.Tensor, distance: torch.Tensor, labels: np.ndarray):
     """A picture (3, H, W), how far each pixel is from the ground, what stands out, and its pieces, numbered."""
     figure, axes = plt.subplots(1, 4, figsize=(9, 2.6))
-    axes[0].imshow((20 * picture.permute(1, 2, 0)).round() / 20)  # few levels: a small file
-    axes[1].imshow((12 * distance).round() / 12, cmap="mako")
+    axes[0].imshow((20 * picture.permute(1, 2, 0)).round().numpy() / 20)  # few levels: a small file
+    axes[1].imshow((12 * distance).round().numpy() / 12, cmap="mako")
     axes[2].imshow(labels > 0, cmap="Greys")
     axes[3].imshow(np.ma.masked_equal(labels, 0), cmap="Set2")
     for number in range(1, labels.max() + 1):

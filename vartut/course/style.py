@@ -34,7 +34,7 @@ def style() -> None:
 
 
 def small_png(figure) -> bytes:
-    """A figure as a notebook shows it, in at most 256 colours: less than half the bytes."""
+    """A figure as a notebook shows it, in at most 256 colours, mostly in less than half the bytes."""
     from IPython.core.pylabtools import print_figure
 
     drawn = Image.open(io.BytesIO(print_figure(figure, "png")))
