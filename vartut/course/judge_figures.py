@@ -34,7 +34,8 @@ def draw_grids(distance: torch.Tensor, cover: torch.Tensor, picture: torch.Tenso
     """Signed distances (n, n) and coverage (n, n), a number in each cell, beside the picture (n, n, 3)."""
     figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.3))
     look = {"annot_kws": {"size": 7.5}, "cbar": False, "square": True, "xticklabels": False, "yticklabels": False}
-    sns.heatmap(distance.numpy(), cmap="vlag", center=0, annot=True, fmt=".1f", ax=axes[0], **look)
+    far = float(distance.abs().max())
+    sns.heatmap(distance.numpy(), cmap="vlag", vmin=-far, vmax=far, annot=True, fmt=".1f", ax=axes[0], **look)
     edge = [[f"{c:.2f}" if 0 < c < 1 else "" for c in row] for row in cover.tolist()]  # where it is partial
     sns.heatmap(cover.numpy(), cmap="rocket_r", annot=edge, fmt="", ax=axes[1], **look)
     axes[2].imshow(picture.numpy())

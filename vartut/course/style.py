@@ -28,17 +28,16 @@ def style() -> None:
     plt.rcParams |= {"image.interpolation": "nearest", "figure.constrained_layout.use": True}
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None and "ipykernel" in sys.modules:
-        import matplotlib_inline.backend_inline  # noqa: F401  registers its own way first
-
+        plt.switch_backend(plt.get_backend())  # the notebook's backend brings its own way along; ours comes after it
         shell.display_formatter.formatters["image/png"].for_type(Figure, small_png)
 
 
 def small_png(figure) -> bytes:
     """A figure as a notebook shows it, in at most 256 colours, mostly in less than half the bytes."""
-    from IPython.core.pylabtools import print_figure
-
-    drawn = Image.open(io.BytesIO(print_figure(figure, "png")))
-    white = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn.convert("RGBA")).convert("RGB")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", bbox_inches="tight")
+    drawn = Image.open(drawn).convert("RGBA")
+    white = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
     content = io.BytesIO()
     white.quantize(256, dither=Image.Dither.NONE).save(content, "png", optimize=True)
     return content.getvalue()
