@@ -1,8 +1,12 @@
 """Does the judge agree with the eye?  200 pictures of tiny, labelled blind: data/results/judge_by_eye.csv.
 
     python benchmarks/judge_by_eye.py --sheets FOLDER     ten sheets of 20 numbered pictures with prompts, to label
+    python benchmarks/judge_by_eye.py --pictures FOLDER   the twelve pictures that notebook 01 shows, as NUMBER.png
     python benchmarks/judge_by_eye.py --labels FILE       the labels (number,label,note) beside the judge's verdicts
     python benchmarks/judge_by_eye.py                     the verdicts anew, the labels as they are
+
+The table belongs to the weights and the commit that stand in it; so do the twelve pictures of them that ship, in
+data/results/judge_by_eye.
 
 The pictures are plain samples, without search, of the first 25 test prompts of each of the eight short tasks, prompts
 and noise from the seed 2026.  Who labels sees picture and prompt alone, in a shuffled order, and follows this rule (the
@@ -27,6 +31,7 @@ from tables import read_rows, replace_rows, stamp
 
 import vartut
 from vartut import weights, world
+from vartut.course.demo import save_picture
 from vartut.measure.evaluate import paint
 from vartut.models.protocol import row_seed
 from vartut.paths import data_folder, expanded
@@ -34,6 +39,7 @@ from vartut.paths import data_folder, expanded
 TABLE = data_folder() / "results" / "judge_by_eye.csv"
 SEED, EACH = 2026, 25
 LABELS = ("right", "wrong", "cannot say")
+SHOWN = (71, 115, 121, 124, 8, 44, 81, 53, 61, 68, 47, 26)  # refused though right, accepted though doubtful, wrong
 
 
 def pictures() -> list[tuple[str, int, str, torch.Tensor]]:
@@ -76,8 +82,15 @@ def main():
     """Draw the sheets, or write the table."""
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--sheets", type=expanded)
+    reader.add_argument("--pictures", type=expanded)
     reader.add_argument("--labels", type=expanded)
     asked = reader.parse_args()
+    if asked.pictures:
+        asked.pictures.mkdir(parents=True, exist_ok=True)
+        shown = pictures()
+        for number in SHOWN:
+            save_picture(shown[number][-1], asked.pictures / f"{number:03}.png", zoom=1)
+        return
     if asked.sheets:
         draw_sheets(asked.sheets)
         return

@@ -4,6 +4,7 @@
 - `plots.py`: figures of searches
 - `pen.py`: text, boxes, arrows and grids, in inches
 - `schematics.py`: drawings that explain
+- `judge_figures.py`: figures of notebook 01
 - `exercises.py`: what the test of an exercise stands on
 - `demo.py`, `doctor.py`: the commands of these names
 """

@@ -8,7 +8,7 @@ from ..inputs import whole
 
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's 95 % interval (low, high) of a success rate, successes out of n > 0 (E. B. Wilson, 1927).
+    """Wilson's 95 % interval (low, high) of a success rate, successes out of n > 0 (1927).
 
     `z` is the normal distribution's quantile.  Raises ValueError for impossible counts.
     """
@@ -18,7 +18,8 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     p = successes / n
     middle = p + z * z / (2 * n)
     half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    return (max(0.0, middle - half) / (1 + z * z / n), min(1 + z * z / n, middle + half) / (1 + z * z / n))
+    whole_range = 1 + z * z / n
+    return max(0.0, middle - half) / whole_range, min(whole_range, middle + half) / whole_range
 
 
 def best_of(n: int, scores, values) -> float:

@@ -63,8 +63,8 @@ def judge(images: torch.Tensor, prompts: list[str]) -> list[Verdict]:
 
 
 def stands(a, b, relation: str) -> bool:
-    """GenEval's rule for "a relation b", from centres and sizes: an offset of more than .1 of the two sizes, of which
-    what exceeds that margin is more than .5 of the whole offset."""
+    """GenEval's rule for "a relation b", from centres and sizes: an offset of more than 0.1 of the
+    two sizes, of which what exceeds that margin is more than 0.5 of the whole offset."""
     margin = 0.1 * 2 * (SIZES[a.size] + SIZES[b.size])
     offset = np.array([a.x - b.x, a.y - b.y])
     if not offset.any():
@@ -75,8 +75,8 @@ def stands(a, b, relation: str) -> bool:
 
 def _facts(group: Group, o: Found) -> list[bool]:
     """Which of the things said of an object hold of this one; its shape first."""
-    said = [(group.shape, o.shape), (group.color, o.color), (group.texture, o.texture), (group.size, o.size)]
-    return [wanted == got for wanted, got in said if wanted]
+    wanted = (group.shape, group.color, group.texture, group.size)
+    return [w == got for w, got in zip(wanted, (o.shape, o.color, o.texture, o.size)) if w]
 
 
 def _fits(group: Group, o: Found) -> bool:
@@ -84,10 +84,11 @@ def _fits(group: Group, o: Found) -> bool:
 
 
 def _fill(description: Description, found, taken=()) -> bool:
-    """True if distinct objects fill all roles, in the right places, and none is left over that a number forbids."""
+    """True if distinct objects fill all roles, in the right places, and none is left over that a
+    number forbids."""
     groups = description.groups
-    for first, relation, second in description.relations:
-        if second == len(taken) - 1 and not _all_stand(found, taken[first], relation, taken[second]):
+    for i, relation, j in description.relations:
+        if j == len(taken) - 1 and not _all_stand(found, taken[i], relation, taken[j]):
             return False
     used = set(itertools.chain(*taken))
     if len(taken) == len(groups):
@@ -95,7 +96,8 @@ def _fill(description: Description, found, taken=()) -> bool:
         return not any(g.count > 1 and _fits(g, o) for g in groups for o in left)
     group = groups[len(taken)]
     free = [i for i, o in enumerate(found) if i not in used and _fits(group, o)]
-    return any(_fill(description, found, (*taken, c)) for c in itertools.combinations(free, group.count))
+    choices = itertools.combinations(free, group.count)
+    return any(_fill(description, found, (*taken, choice)) for choice in choices)
 
 
 def _all_stand(found, first, relation: str, second) -> bool:

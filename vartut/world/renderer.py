@@ -67,27 +67,35 @@ def _paleness(texture: str, x, y):
 def render(scenes: list[Scene], size: int = 64) -> torch.Tensor:
     """Paint scenes: (B, 3, size, size) in [0, 1], float32; `size` in pixels, 64 as trained on.
 
-    Each object covers a pixel by its signed distance to the pixel's centre (a one-pixel antialiased edge); objects of
-    a scene never overlap, so they are added in any order.
+    Objects of a scene never overlap, so they are added in any order: all of one kind at once.
     """
     size = whole(least=8, size=size)
-    unit = 64 / size
-    axis = (torch.arange(size, **PLAIN) + 0.5) * unit  # pixel centres in units of a 64-pixel picture
-    ground = torch.tensor(GROUND, **PLAIN)
-    canvas = ground.view(1, 3, 1, 1).repeat(len(scenes), 1, size, size)
+    canvas = torch.tensor(GROUND, **PLAIN).view(1, 3, 1, 1).repeat(len(scenes), 1, size, size)
     kinds: dict[tuple[str, str], list] = {}
     for row, scene in enumerate(scenes):
         for o in scene.objects:
-            kinds.setdefault((o.shape, o.texture), []).append((row, o.x, o.y, SIZES[o.size], *COLORS[o.color]))
+            entry = (row, o.x, o.y, SIZES[o.size], *COLORS[o.color])
+            kinds.setdefault((o.shape, o.texture), []).append(entry)
     for (shape, texture), entries in kinds.items():
         table = torch.tensor(entries, **PLAIN)  # (N, 7): row, x, y, radius, red, green, blue
-        x = axis.view(1, 1, -1) - table[:, 1].view(-1, 1, 1)  # (N, 1, size)
-        y = axis.view(1, -1, 1) - table[:, 2].view(-1, 1, 1)  # (N, size, 1)
-        radius = table[:, 3].view(-1, 1, 1)
-        x, y = torch.broadcast_tensors(x, y)
-        cover = (0.5 - SIGNED_DISTANCE[shape](x / radius, y / radius) * radius / unit).clamp(0, 1)[:, None]
-        color = table[:, 4:].view(-1, 3, 1, 1)
-        pale = 0.35 * color + 0.65  # the tint of stripes and dots
-        paint = torch.lerp(color, pale, _paleness(texture, x, y)[:, None])
-        canvas.index_add_(0, table[:, 0].long(), cover * (paint - ground.view(1, 3, 1, 1)))
+        canvas.index_add_(0, table[:, 0].long(), _painted(shape, texture, table, size))
     return canvas.clamp(0, 1)
+
+
+def _painted(shape: str, texture: str, table: torch.Tensor, size: int) -> torch.Tensor:
+    """What each of N objects of one shape and texture adds to the ground: (N, 3, size, size).
+
+    A pixel is covered by the signed distance of its centre: a one-pixel antialiased edge.
+    """
+    unit = 64 / size
+    axis = (torch.arange(size, **PLAIN) + 0.5) * unit  # pixel centres, in units of 64 a picture
+    x = axis.view(1, 1, -1) - table[:, 1].view(-1, 1, 1)  # (N, 1, size)
+    y = axis.view(1, -1, 1) - table[:, 2].view(-1, 1, 1)  # (N, size, 1)
+    radius = table[:, 3].view(-1, 1, 1)
+    x, y = torch.broadcast_tensors(x, y)
+    distance = SIGNED_DISTANCE[shape](x / radius, y / radius) * radius / unit  # in pixels
+    cover = (0.5 - distance).clamp(0, 1)[:, None]
+    color = table[:, 4:].view(-1, 3, 1, 1)
+    pale = 0.35 * color + 0.65  # the tint of stripes and dots
+    paint = torch.lerp(color, pale, _paleness(texture, x, y)[:, None])
+    return cover * (paint - torch.tensor(GROUND, **PLAIN).view(1, 3, 1, 1))

@@ -146,9 +146,12 @@ def place_key(relation: str, first: str, second: str) -> tuple[str, str, str]:
 def held_out(description: Description) -> bool:
     """True if the prompt says something that the train split never shows."""
     groups = description.groups
-    if any((g.shape, g.color) in HELD_OUT_COLORS or (g.shape, g.texture) in HELD_OUT_TEXTURES for g in groups):
+    if any((g.shape, g.color) in HELD_OUT_COLORS for g in groups):
         return True
-    return any(place_key(r, groups[a].shape, groups[b].shape) in HELD_OUT_PLACES for a, r, b in description.relations)
+    if any((g.shape, g.texture) in HELD_OUT_TEXTURES for g in groups):
+        return True
+    keys = [place_key(r, groups[a].shape, groups[b].shape) for a, r, b in description.relations]
+    return any(key in HELD_OUT_PLACES for key in keys)
 
 
 def _fill_in(description: Description, rng, novel: bool, early: bool) -> list[Object] | None:

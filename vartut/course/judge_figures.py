@@ -1,0 +1,149 @@
+"""Figures of notebook 01: a shape's pixels, what the judge sees, where "left of" is, how often it errs.
+
+Each takes what the notebook computed and returns matplotlib's figure; what is computed stays in the notebook.
+"""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+import torch
+from matplotlib.ticker import MultipleLocator
+
+from ..world import COLORS, RELATIONS, SHAPES
+
+DAMAGES = {
+    "blurred": "sigma, pixels",
+    "noisy": "sigma",
+    "smeared": "pixels a side",
+    "torn": "reach, pixels",
+    "shuffled": "share",
+}  # of data/results/judge_error.csv, with the unit of their strength
+
+
+def png(figure) -> bytes:
+    """A figure as a PNG, closed: what an Image widget shows."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    plt.close(figure)
+    return content.getvalue()
+
+
+def draw_grids(distance: torch.Tensor, cover: torch.Tensor, picture: torch.Tensor):
+    """Signed distances (n, n) and coverage (n, n), a number in each cell, beside the picture (n, n, 3)."""
+    figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.3))
+    look = {"annot_kws": {"size": 7.5}, "cbar": False, "square": True, "xticklabels": False, "yticklabels": False}
+    far = float(distance.abs().max())
+    sns.heatmap(distance.numpy(), cmap="vlag", vmin=-far, vmax=far, annot=True, fmt=".1f", ax=axes[0], **look)
+    edge = [[f"{c:.2f}" if 0 < c < 1 else "" for c in row] for row in cover.tolist()]  # where it is partial
+    sns.heatmap(cover.numpy(), cmap="rocket_r", annot=edge, fmt="", ax=axes[1], **look)
+    axes[2].imshow(picture.numpy())
+    axes[2].set_axis_off()
+    for ax, title in zip(axes, ("signed distance, pixels", "coverage (written where partial)", "picture")):
+        ax.set_title(title)
+    return figure
+
+
+def draw_fields(fields: dict[str, torch.Tensor], span: torch.Tensor):
+    """Signed distances over a square: tints in steps of 0.3, blue inside, red outside; the edge is black."""
+    figure, axes = plt.subplots(2, 4, figsize=(6.4, 3.6))
+    for ax, (name, field) in zip(axes.flat, fields.items()):
+        there, field = span.numpy(), field.numpy()
+        ax.contourf(there, there, field, levels=np.arange(-0.9, 1.6, 0.3), cmap="vlag", vmin=-1, vmax=1)
+        ax.contour(there, there, field, levels=[0], colors="black", linewidths=2)
+        ax.set(aspect="equal", title=name)
+        ax.invert_yaxis()  # y grows downwards, as in a picture
+        ax.set_axis_off()
+    return figure
+
+
+def draw_pairings(counts, framed):
+    """How often each shape (row) had each colour (column); pairs in `framed` have a frame."""
+    figure, ax = plt.subplots(figsize=(5.4, 3.2))
+    sns.heatmap(counts, cmap="crest", cbar_kws={"label": "objects"}, ax=ax)
+    ax.tick_params("x", rotation=45)
+    for shape, color in framed:
+        corner = (list(COLORS).index(color), SHAPES.index(shape))
+        ax.add_patch(plt.Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2.5))
+    return figure
+
+
+def draw_steps(picture: torch.Tensor, distance: torch.Tensor, labels: np.ndarray):
+    """A picture (3, H, W), how far each pixel is from the ground, what stands out, and its pieces, numbered."""
+    figure, axes = plt.subplots(1, 4, figsize=(9, 2.6))
+    axes[0].imshow((20 * picture.permute(1, 2, 0)).round().numpy() / 20)  # few levels: a small file
+    axes[1].imshow((12 * distance).round().numpy() / 12, cmap="mako")
+    axes[2].imshow(labels > 0, cmap="Greys")
+    axes[3].imshow(np.ma.masked_equal(labels, 0), cmap="Set2")
+    for number in range(1, labels.max() + 1):
+        rows, columns = np.nonzero(labels == number)
+        axes[3].text(columns.mean(), rows.mean(), str(number), ha="center", va="center", weight="bold")
+    titles = ("the picture", "distance from the ground", "what stands out", f"{labels.max()} pieces")
+    for ax, title in zip(axes, titles):
+        ax.set_title(title)
+        ax.set_axis_off()
+    return figure
+
+
+def draw_places(held: np.ndarray):
+    """(64, 64) numbers 0 to 5: for each place of an object no relation to the middle one holds, one, or two of them."""
+    palette = [(1.0, 1.0, 1.0), *sns.color_palette("colorblind")[:4], (0.73, 0.73, 0.73)]
+    figure, ax = plt.subplots(figsize=(4, 4.2))
+    ax.imshow(np.array(palette)[held])
+    ax.add_patch(plt.Circle((32, 32), 8, fill=False, linewidth=2, edgecolor="black"))
+    for text, place in zip((*RELATIONS, "two"), ((7, 32), (56, 32), (32, 8), (32, 56), (9, 9))):
+        ax.text(*place, text, ha="center", va="center")
+    ax.text(32, 32, "?", ha="center", va="center", weight="bold")
+    ax.set_title("where the other centre must be")
+    ax.set_axis_off()
+    return figure
+
+
+def draw_coverage(rates: np.ndarray, curves: dict[str, list[float]], end: float = 0.97):
+    """How often each interval contains the true rate: over all rates, and from `end` on."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
+    for ax, low, title in zip(axes, (0, end), ("all rates", f"the end, from {end:g} on")):
+        for name, curve in curves.items():
+            ax.plot(rates, 100 * np.array(curve), label=name, linewidth=1)
+        ax.axhline(95, color="black", linewidth=1, linestyle="--")
+        ax.set(xlim=(low, 1), ylim=(50, 101), xlabel="true success rate, n = 100 prompts", title=title)
+    axes[0].set_ylabel("intervals that contain it, %")
+    axes[0].legend()
+    return figure
+
+
+def draw_scores(scores, names: dict[str, str], low: float, high: float):
+    """Published scores, a diamond each (hollow: at second hand), over an interval of ours.
+
+    `scores` is a table with `method`, `overall` and `confidence`; `names` says for each method who printed it.
+    """
+    rows = scores.set_index("method").loc[list(names)]
+    figure, ax = plt.subplots(figsize=(7.6, 2.8))
+    ax.axvspan(low, high, color="C0", alpha=0.15)
+    ax.plot([low, high], [0, 0], color="C0", linewidth=3, label="ours: 95 % interval")
+    for place, row in enumerate(rows.itertuples()):
+        fill = "C1" if row.confidence == "read_from_source" else "white"
+        ax.plot(row.overall, place, "D", ms=8, markerfacecolor=fill, markeredgecolor="black")
+    ax.set_yticks(range(len(names)), names.values())
+    ax.invert_yaxis()
+    ax.set(xlabel="GenEval score", xlim=(0.6, 0.86))
+    ax.legend(loc="upper right")
+    return figure
+
+
+def draw_errors(table):
+    """False rejects and false accepts against the strength of each damage, with their 95 % intervals."""
+    overall = table[table.changed_word == "all"]
+    figure, axes = plt.subplots(1, 5, figsize=(9.6, 2.8), sharey=True)
+    for ax, (damage, unit) in zip(axes, DAMAGES.items()):
+        for error, marker in (("false reject", "o"), ("false accept", "s")):
+            rows = overall[overall.distortion.isin(["clean", damage]) & (overall.error == error)]
+            bars = np.stack([rows.rate - rows.low, rows.high - rows.rate]).clip(min=0)
+            ax.errorbar(range(len(rows)), 100 * rows.rate, 100 * bars, marker=marker, capsize=3, label=error)
+        ax.set_xticks(range(len(rows)), ["clean", *(f"{s:g}" for s in rows.strength[1:])], fontsize=8, rotation=45)
+        ax.set(title=damage, xlabel=unit)
+    axes[0].set(ylabel="error, % (95 % interval)", ylim=(-3, 103))
+    axes[0].yaxis.set_major_locator(MultipleLocator(25))
+    axes[0].legend(fontsize=8)
+    return figure
