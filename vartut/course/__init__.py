@@ -4,6 +4,8 @@
 - `plots.py`: figures of searches
 - `pen.py`: text, boxes, arrows and grids, in inches
 - `schematics.py`: drawings that explain
+- `token_figures.py`: the longer figures of notebook 02
+- `widgets.py`: sliders above a picture
 - `exercises.py`: what the test of an exercise stands on
 - `demo.py`, `doctor.py`: the commands of these names
 """
