@@ -57,10 +57,6 @@ KNOWN = {  # counted on 2026-11-25, the day that the rules came
         "optimised_away": 24,
         "verdict_prints": 2,
     },
-    "11_the_published_weights.ipynb": {
-        "late_exercises": 2,
-        "optimised_away": 8,
-    },
 }
 
 

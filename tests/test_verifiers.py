@@ -61,11 +61,12 @@ def test_every_word_is_one_token():
     assert len({one[0] for one in ids}) == len(world.WORDS) - 1
     assert words.eot_token_id == words.vocab_size - 1, "open_clip reads the text at the largest id"
     assert words.vocab_size == clip.build().vocab_size
-    assert words.context_length >= 16 + 2
+    assert words.context_length == world.MAX_WORDS + 2, "start and end beside the words"
 
 
 def test_recipe_and_open_clip_read_prompts_alike():
-    prompts = world.prompts("all", 200, "train") + [" A Red  circle, a star and a ring."]
+    prompts = world.prompts("all", 200, "train") + world.prompts("dense", 50, "train")
+    prompts.append(" A Red  circle, a star and a ring.")
     recipe = verifiers.ClipRecipe(False, CPU, batch=4)
     assert torch.equal(recipe.token_ids(prompts[:-1]), clip.tokenizer()(prompts[:-1]))
     plain = "a red circle, a star and a ring"
@@ -308,3 +309,12 @@ def test_unknown_missing_and_damaged(folder, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(ValueError, match="damaged or cut short"):
         load_verifier("clip", tmp_path)
+
+
+def test_weights_that_read_shorter_prompts_are_refused(tmp_path):
+    """open_clip would stretch their places to the longer prompts of today, and say nothing."""
+    model = clip.build()
+    model.positional_embedding = torch.nn.Parameter(model.positional_embedding[:18])
+    save_weights(model, "clip", clip.SETTINGS, {}, tmp_path)
+    with pytest.raises(ValueError, match=r'the weights "clip" are of another version of its model: restore them'):
+        load_verifier("clip", tmp_path, CPU)

@@ -10,8 +10,8 @@ from matplotlib.patches import FancyBboxPatch, PathPatch, Rectangle
 from matplotlib.path import Path
 
 from .plots import DARK
+from .style import DPI
 
-DPI = 144  # twice that of other figures: schematics are read like text
 PAPER = (0.965, 0.965, 0.965)
 NORMAL, SMALL = 9.5, 8.5  # points
 FONT = "DejaVu Sans"  # matplotlib's own; it has ✓, ✗ and ★
