@@ -35,17 +35,6 @@ KNOWN = {  # counted on 2026-11-25, the day that the rules came
         "optimised_away": 23,
         "verdict_prints": 1,
     },
-    "02_images_as_tokens.ipynb": {
-        "long_cells": 6,
-        "long_lines": 82,
-        "many_words": 1,
-        "many_sections": 1,
-        "bare_decimals": 2,
-        "unmeasured_times": 1,
-        "late_exercises": 6,
-        "optimised_away": 19,
-        "verdict_prints": 1,
-    },
     "03_next_scale_prediction.ipynb": {
         "long_cells": 7,
         "long_lines": 110,
