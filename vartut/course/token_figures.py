@@ -62,7 +62,7 @@ def draw_leftovers(leftovers: list[torch.Tensor], sides) -> None:
 
 def draw_lines(lines: dict[str, list[float]], ticks: list[str], ylabel: str, top: float) -> None:
     """Named lines over the same ticks, told apart by marker and dashes too; `top` is a grey line at the most."""
-    _, ax = plt.subplots(figsize=(6, 2.6))
+    _, ax = plt.subplots(figsize=(5.6, 2.4))
     ax.axhline(top, color="0.7", linewidth=1)
     for i, (name, values) in enumerate(lines.items()):
         ax.plot(values, marker=MARKERS[i], linestyle=DASHES[i], label=name)
@@ -86,7 +86,7 @@ def draw_collapse(runs: dict[str, tuple]) -> None:
 
 def draw_trainings(curves: dict[str, list[tuple]], codes: int) -> None:
     """Per name a list of (step, squared error, codes in use): use on the left, error on the right."""
-    _, axes = plt.subplots(1, 2, figsize=(7, 2.2))
+    _, axes = plt.subplots(1, 2, figsize=(6.4, 2))
     for i, (name, curve) in enumerate(curves.items()):
         at, error, in_use = zip(*curve)
         axes[0].plot(at, in_use, marker=MARKERS[i], label=name)
@@ -98,7 +98,7 @@ def draw_trainings(curves: dict[str, list[tuple]], codes: int) -> None:
 
 def draw_usage(bars: dict[str, list[float]], ticks: list[str], codes: int) -> None:
     """Effective codes per scale, a bar per name."""
-    _, ax = plt.subplots(figsize=(5.6, 2.2))
+    _, ax = plt.subplots(figsize=(5, 2))
     for i, (name, values) in enumerate(bars.items()):
         ax.bar(torch.arange(len(ticks)) + 0.4 * i - 0.2, [codes * value for value in values], 0.4, label=name)
     ax.set(xticks=range(len(ticks)), xticklabels=ticks, ylabel=f"effective codes, of {codes}", xlabel="scale")
