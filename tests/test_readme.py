@@ -66,8 +66,9 @@ def test_the_script_changes_nothing_but_its_tables():
     new = tables.filled(text)
     assert "old" not in new
     assert tables.filled(new) == new
-    first, second = "|\n<!-- end of quality -->\n<!-- climb -->\n|", "|\n<!-- end of climb -->\nmiddle\n<!-- training -->\n|"
-    for kept in ("before\n<!-- quality -->\n|", first, second):
+    between = ("<!-- climb -->\n|", "middle\n<!-- training -->\n|")
+    ends = (f"|\n<!-- end of {name} -->\n{text}" for name, text in zip(("quality", "climb"), between))
+    for kept in ("before\n<!-- quality -->\n|", *ends):
         assert kept in new
     with pytest.raises(ValueError, match=r"README\.md has no place for it"):
         tables.filled("no marks")

@@ -68,7 +68,7 @@ class Codebook(nn.Module):
 
 
 class Bits(nn.Module):
-    """d bits a token: the signs of a vector, scaled to the unit sphere; 2^d codes without a codebook."""
+    """d bits a token: the signs of a vector, scaled to the unit sphere; 2^d codes, no codebook."""
 
     def __init__(self, bits: int):
         super().__init__()
@@ -84,7 +84,7 @@ class Bits(nn.Module):
 
 
 class Block(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))): the residual block of every convolutional autoencoder."""
+    """x + conv(silu(norm(conv(silu(norm(x)))))): the residual block of image autoencoders."""
 
     def __init__(self, channels: int):
         super().__init__()

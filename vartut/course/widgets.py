@@ -1,0 +1,53 @@
+"""Something to turn: sliders, a picture and a line of text.
+
+Only widgets that ipywidgets 7.7 and 8 share.  The picture is an `Image` and the text an `HTML` widget that a callback
+refills, so nothing leaves through the kernel's output channel, and a cell can turn every knob and print the text.
+"""
+
+import html
+import io
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from IPython.display import display
+
+
+class Explorer:
+    """Sliders above what `draw` makes of their values: `draw(**values)` returns a figure and a text.
+
+    Each keyword names a slider: (first value, last value, value at the start), all whole numbers.
+    """
+
+    def __init__(self, draw, **sliders: tuple[int, int, int]):
+        self.draw, self.starts = draw, {name: start for name, (_, _, start) in sliders.items()}
+        self.sliders = {
+            name: ipywidgets.IntSlider(
+                value=start, min=low, max=high, description=name.replace("_", " "), continuous_update=False
+            )
+            for name, (low, high, start) in sliders.items()
+        }
+        self.image, self.line = ipywidgets.Image(format="png"), ipywidgets.HTML()
+        knobs = ipywidgets.VBox(list(self.sliders.values()))
+        self.box = ipywidgets.VBox([ipywidgets.HBox([knobs, self.image]), self.line])
+        self.text = ""
+        for slider in self.sliders.values():
+            slider.observe(self._refill, names="value")
+        self._refill()
+
+    def _refill(self, change=None) -> None:
+        figure, self.text = self.draw(**{name: slider.value for name, slider in self.sliders.items()})
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        plt.close(figure)
+        self.image.value, self.line.value = file.getvalue(), html.escape(self.text)
+
+    def at(self, **values: int) -> str:
+        """The text with the sliders at these values, and those that are not named where they were at the start."""
+        for name, value in (self.starts | values).items():
+            self.sliders[name].value = value
+        return self.text
+
+    def _ipython_display_(self) -> None:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        text = f"sliders, in a running notebook: {', '.join(self.sliders)}"
+        display({"application/vnd.jupyter.widget-view+json": view, "text/plain": text}, raw=True)
