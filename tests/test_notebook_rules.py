@@ -24,29 +24,6 @@ KNOWN = {  # counted on 2026-11-25, the day that the rules came
         "late_exercises": 5,
         "optimised_away": 17,
     },
-<<<<<<< HEAD
-    "02_images_as_tokens.ipynb": {
-        "long_cells": 6,
-        "long_lines": 82,
-        "many_words": 1,
-        "many_sections": 1,
-        "bare_decimals": 2,
-        "unmeasured_times": 1,
-        "late_exercises": 6,
-        "optimised_away": 19,
-=======
-    "01_a_world_with_an_exact_judge.ipynb": {
-        "long_cells": 5,
-        "long_lines": 80,
-        "many_words": 1,
-        "many_sections": 1,
-        "bare_decimals": 20,
-        "unmeasured_times": 1,
-        "late_exercises": 6,
-        "optimised_away": 23,
->>>>>>> nb02
-        "verdict_prints": 1,
-    },
     "03_next_scale_prediction.ipynb": {
         "long_cells": 7,
         "long_lines": 110,

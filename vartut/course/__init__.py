@@ -4,12 +4,9 @@
 - `plots.py`: figures of searches
 - `pen.py`: text, boxes, arrows and grids, in inches
 - `schematics.py`: drawings that explain
-<<<<<<< HEAD
 - `judge_figures.py`: figures of notebook 01
-=======
 - `token_figures.py`: the longer figures of notebook 02
 - `widgets.py`: sliders above a picture
->>>>>>> nb02
 - `exercises.py`: what the test of an exercise stands on
 - `demo.py`, `doctor.py`: the commands of these names
 """
