@@ -42,7 +42,10 @@ class ScaleState(State):
 
 
 def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
-    """Logits (..., V), -inf but for the `top_k` best and the smallest set of probability `top_p` (0 and 1: off)."""
+    """Logits (..., V), -inf but for the `top_k` best and the smallest set of probability `top_p`.
+
+    0 and 1 switch them off.
+    """
     if 0 < top_k < logits.shape[-1]:
         least = logits.topk(top_k).values[..., -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
