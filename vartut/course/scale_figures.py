@@ -75,9 +75,11 @@ def draw_influence(panels: dict[str, torch.Tensor], words: int) -> None:
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(4.9 * len(panels), 4.2))
     columns = [words] * (words > 0) + [n * n for n in SCALES]
+    strong = torch.cat([values[values > 0] for values in panels.values()]).log10().round()
+    low, high = strong.quantile(0.001).item(), strong.quantile(0.999).item()
     for ax, (title, values) in zip(axes, panels.items()):
         decades = torch.where(values > 0, values.log10().round(), torch.nan)
-        image = heat(ax, decades, title, -5, 0)
+        image = heat(ax, decades, title, low, high)
         ax.set_facecolor("white")
         ax.set(ylabel="logits of the map of side", xlabel="with respect to the map of side")
         for sizes, line, axis in ((columns, ax.axvline, ax.xaxis), (columns[-6:], ax.axhline, ax.yaxis)):

@@ -51,7 +51,7 @@ def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
         logits = logits.masked_fill(logits < least, float("-inf"))
     if top_p < 1:
         ordered, index = logits.softmax(-1).sort(descending=True)
-        drop = ordered.cumsum(-1) - ordered >= top_p  # the probability before this class already suffices
+        drop = ordered.cumsum(-1) - ordered >= top_p  # what comes before this class suffices
         drop[..., 0] = False  # the likeliest class stays, even at top_p = 0
         logits = logits.masked_fill(drop.scatter(-1, index, drop), float("-inf"))
     return logits

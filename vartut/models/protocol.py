@@ -107,7 +107,8 @@ def row_seed(seed: int, row: int | str) -> int:
 def uniform(seed: int, path: tuple[int, ...], count: int) -> torch.Tensor:
     """`count` numbers in (0, 1) from (seed, path) alone, the same on every machine.
 
-    Philox is a counter-based generator whose raw stream NumPy guarantees; its key is a hash of seed and path.
+    Philox is a counter-based generator whose raw stream NumPy guarantees; its key is a hash of
+    seed and path.
     """
     # plain ints: another kind would be spelled in another way
     key = (whole(seed=seed), tuple(wholes(path=path)))
