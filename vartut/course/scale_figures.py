@@ -88,7 +88,8 @@ def draw_influence(panels: dict[str, torch.Tensor], words: int) -> None:
             axis.set_ticks(ends - np.array(sizes) / 2 - 0.5, names, fontsize=7)
             for end in ends:
                 line(end - 0.5, color="0.6", linewidth=0.6)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="decades of the gradient")
+    ticks = range(int(low), int(high) + 1)
+    figure.colorbar(image, ax=axes, shrink=0.7, ticks=ticks, label="decades of the gradient")
 
 
 def draw_losses(losses: dict[str, list[float]], moved: list[float]) -> None:
@@ -96,10 +97,10 @@ def draw_losses(losses: dict[str, list[float]], moved: list[float]) -> None:
     _, axes = plt.subplots(1, 2, figsize=(9, 2.7), width_ratios=[2, 1])
     wide = 0.8 / len(losses)
     for i, (name, values) in enumerate(losses.items()):
-        axes[0].bar(torch.arange(6) + wide * (i - (len(losses) - 1) / 2), values, wide, label=name)
+        axes[0].bar(np.arange(6) + wide * (i - (len(losses) - 1) / 2), values, wide, label=name)
     axes[0].set(title="cross-entropy", ylabel="nats a token", ylim=(0, 8))
     axes[0].legend(fontsize=8, loc="upper center", ncols=3)
-    axes[1].bar(torch.arange(6), moved, color="C3")
+    axes[1].bar(np.arange(6), moved, color="C3")
     axes[1].set(title="what the prompt changes", ylabel="nats a token")
     for ax in axes:
         ax.set(xticks=range(6), xticklabels=SIDES, xlabel="map")
@@ -109,7 +110,7 @@ def draw_distributions(ways: dict[str, torch.Tensor]) -> None:
     """Probabilities (V,) as bars, a panel per name."""
     _, axes = plt.subplots(1, len(ways), figsize=(9, 1.9), sharey=True)
     for ax, (name, q) in zip(axes, ways.items()):
-        ax.bar(range(len(q)), q, color="C1" if "top" in name else "C0")
+        ax.bar(range(len(q)), q.tolist(), color="C1" if "top" in name else "C0")
         ax.set(title=name, xticks=range(len(q)), xlabel="code")
     axes[0].set_ylabel("probability")
 
