@@ -24,17 +24,6 @@ KNOWN = {  # counted on 2026-11-25, the day that the rules came
         "late_exercises": 5,
         "optimised_away": 17,
     },
-    "03_next_scale_prediction.ipynb": {
-        "long_cells": 7,
-        "long_lines": 110,
-        "many_words": 1,
-        "many_sections": 4,
-        "bare_decimals": 1,
-        "unmeasured_times": 1,
-        "late_exercises": 6,
-        "optimised_away": 24,
-        "verdict_prints": 2,
-    },
 }
 
 

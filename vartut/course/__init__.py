@@ -6,6 +6,7 @@
 - `schematics.py`: drawings that explain
 - `judge_figures.py`: figures of notebook 01
 - `token_figures.py`: the longer figures of notebook 02
+- `scale_figures.py`: the longer figures of notebook 03
 - `widgets.py`: sliders above a picture
 - `exercises.py`: what the test of an exercise stands on
 - `demo.py`, `doctor.py`: the commands of these names

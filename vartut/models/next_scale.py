@@ -42,13 +42,16 @@ class ScaleState(State):
 
 
 def keep_likely(logits: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
-    """Logits (..., V), -inf but for the `top_k` best and the smallest set of probability `top_p` (0 and 1: off)."""
+    """Logits (..., V), -inf but for the `top_k` best and the smallest set of probability `top_p`.
+
+    0 and 1 switch them off.
+    """
     if 0 < top_k < logits.shape[-1]:
         least = logits.topk(top_k).values[..., -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
     if top_p < 1:
         ordered, index = logits.softmax(-1).sort(descending=True)
-        drop = ordered.cumsum(-1) - ordered >= top_p  # the probability before this class already suffices
+        drop = ordered.cumsum(-1) - ordered >= top_p  # what comes before this class suffices
         drop[..., 0] = False  # the likeliest class stays, even at top_p = 0
         logits = logits.masked_fill(drop.scatter(-1, index, drop), float("-inf"))
     return logits

@@ -107,12 +107,15 @@ def row_seed(seed: int, row: int | str) -> int:
 def uniform(seed: int, path: tuple[int, ...], count: int) -> torch.Tensor:
     """`count` numbers in (0, 1) from (seed, path) alone, the same on every machine.
 
-    Philox is a counter-based generator whose raw stream NumPy guarantees; its key is a hash of seed and path.
+    Philox is a counter-based generator whose raw stream NumPy guarantees; its key is a hash of
+    seed and path.
     """
-    key = (whole(seed=seed), tuple(wholes(path=path)))  # plain ints: another kind would be spelled in another way
+    # plain ints: another kind would be spelled in another way
+    key = (whole(seed=seed), tuple(wholes(path=path)))
     digest = hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
     raw = np.random.Philox(key=int.from_bytes(digest, "big")).random_raw((count + 1) // 2)
-    return torch.from_numpy((raw.view(np.uint32)[:count] >> 9).astype(np.float32) + 0.5) * 2.0**-23  # never 0 or 1
+    bits = raw.view(np.uint32)[:count] >> 9  # 23 of them
+    return torch.from_numpy(bits.astype(np.float32) + 0.5) * 2.0**-23  # never 0 or 1
 
 
 # ---- what is given from outside ------------------------------------------------------------------------------------

@@ -27,13 +27,16 @@ def block_causal_mask(lengths: list[int]) -> torch.Tensor:
 
 
 def centres(scales, channels: int) -> torch.Tensor:
-    """Sines and cosines of the centre of every token in the picture, (sum n_k^2, channels): the same place has the
-    same code at every scale, which is what a finer scale must find in a coarser one."""
+    """Sines and cosines of the centre of every token in the picture, (sum n_k^2, channels).
+
+    The same place has the same code at every scale: so a finer scale finds it in a coarser one.
+    """
     rows = []
     for n in scales:
         axis = (torch.arange(n, dtype=torch.float32, device="cpu") + 0.5) / n
         y, x = torch.meshgrid(axis, axis, indexing="ij")
-        frequencies = torch.pi * 2.0 ** torch.linspace(0, 3, channels // 4, dtype=torch.float32, device="cpu")
+        octaves = torch.linspace(0, 3, channels // 4, dtype=torch.float32, device="cpu")
+        frequencies = torch.pi * 2.0**octaves
         angles = torch.stack([x, y], -1).view(-1, 2, 1) * frequencies  # (n^2, 2, channels / 4)
         rows.append(torch.cat([angles.sin(), angles.cos()], -1).flatten(1))
     return torch.cat(rows)
