@@ -23,10 +23,10 @@ from vartut.measure.statistics import wilson
 from vartut.models.protocol import row_seed
 from vartut.paths import data_folder
 
-FALLING = [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]  # as shipped
+FALLING = [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]  # as tiny ships
 SEEDS = 4
 SETTINGS = {  # name: (guidance, temperature), one number or one a scale
-    "as shipped": (2.0, FALLING),
+    "as in tiny": (2.0, FALLING),
     "g = 1": (1.0, FALLING),
     "g = 6": (6.0, FALLING),
     "g from 4 to 1": ([4.0, 4.0, 3.0, 2.0, 1.0, 1.0], FALLING),
