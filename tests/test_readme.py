@@ -234,3 +234,22 @@ def test_the_readme_gives_the_law_and_the_beam_as_measured():
         "({} points more, {} to {}): what".format(*gain["clip-hard"]),
     ]
     assert [claim for claim in said if claim not in text] == []
+
+
+def test_the_readme_gives_half_precision_as_measured():
+    rows = {(row["model"], row["dtype"]): row for row in rows_of("precision")}
+    text, numbers = " ".join(README.split()), []
+    for model in ("nano", "tiny"):
+        whole, half = rows[model, "float32"], rows[model, "bfloat16"]
+        assert all(weights.read_provenance(model)["sha256"].startswith(row["weights"]) for row in (whole, half))
+        rates = (*(percent(half, key) for key in ("rate", "low", "high")), percent(whole, "rate"))
+        speed = float(half["pictures_a_second"]) / float(whole["pictures_a_second"])
+        numbers.append((rates, percent(half, "alone_as_in_a_batch"), f"{speed:.2f}"))
+    (nano, nano_alone, nano_speed), (tiny, tiny_alone, tiny_speed) = numbers
+    said = [
+        "{} % ({} to {}) instead of {} for `nano`".format(*nano),
+        "{} ({} to {}) instead of {} for `tiny`".format(*tiny),
+        f"in bfloat16 {nano_alone} and {tiny_alone} of 100",
+        f"paints {nano_speed} and {tiny_speed} times as many",
+    ]
+    assert [claim for claim in said if claim not in text] == []
