@@ -218,8 +218,9 @@ def counts(sampler, prompts, seeds):
 # prompts and seeds, so pair them: they disagree on 140, the difference is 2.0 points, its 95 % interval -0.9 to 5.1.
 # The prediction was far off: 93 of 100, not 60, and even that difference may be none. To tell 2 points from 0 takes
 # some 1,800 prompts. One prompt tells nothing, however many seeds: 24 of "a triangle" give 15 as shipped and 24
-# reversed, and yet of 100 prompts of one object 83 and 76 come right. What the order does change is how much pictures differ: in data/results/dials.csv ("T rising"),
-# four pictures of a prompt differ by 16 % instead of 20, and the best of four is right for 40 % instead of 47.
+# reversed, and yet of 100 prompts of one object 83 and 76 come right. What the order does change is how much pictures
+# differ: in data/results/dials.csv ("T rising") four pictures of a prompt differ by 16 % instead of 20, and the best
+# of four is right for 40 % instead of 47.
 
 
 # exercise 3.5
