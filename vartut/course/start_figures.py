@@ -17,7 +17,7 @@ SIDE, DOWN = 0.86, 1.12  # inches: of a picture, and from a picture to the one b
 def draw_kept(result: SearchResult):
     """What a beam search kept after every step, a column each, and below it what it liked least.
 
-    Pictures are the finished ones that were scored, the best of a column on top, the score beside each; the thick line
+    Pictures are the finished ones that were scored, the best of a column on top, the score below each; the thick line
     leads to the picture that was returned.  The search must have run with `keep_images=True`.
     """
     tree, columns = result.tree, []
@@ -27,8 +27,8 @@ def draw_kept(result: SearchResult):
         columns.append((len(nodes), kept, [node for node in nodes if node not in kept][-1:]))
     rows = max(len(kept) for _, kept, _ in columns)
     height = (rows + 1) * DOWN + 1.35
-    figure, ax = canvas(1.5 * len(columns) + 0.75, height)
-    places = {0: (-0.1, height - 0.7 - 0.5 * (rows + 1) * DOWN)}
+    figure, ax = canvas(1.5 * len(columns) + 0.05, height)
+    places = {}  # of the nodes that are drawn
     for k, (count, kept, worst) in enumerate(columns):
         x = 0.75 + 1.5 * k
         head(ax, x, height - 0.2, f"after step {k + 1}")
@@ -47,7 +47,7 @@ def draw_choice(ax, places: dict, node, kept: bool, best: bool) -> None:
     draw_picture(ax, node.image, (x, y), SIDE, pale=0 if kept else 0.5)
     frame(ax, x, y, SIDE, color, width)
     write(ax, x, y - SIDE / 2 - 0.11, f"{node.score:.2f}", weight="bold" if kept else "normal", color=DARK)
-    if node.parent in places and node.parent:
+    if node.parent in places:
         look = {"color": color, "linewidth": width, "linestyle": "-" if kept else ":", "zorder": 2 if best else 1}
         curve(ax, (places[node.parent][0] + SIDE / 2, places[node.parent][1]), (x - SIDE / 2, y), **look)
 
@@ -55,9 +55,9 @@ def draw_choice(ax, places: dict, node, kept: bool, best: bool) -> None:
 def draw_bars(rows: list[tuple]):
     """Bars of (name, NFE, expected sum, simulated sum): hollow where there is a simulation alone, a cross for it."""
     figure, ax = plt.subplots(figsize=(7.6, 2.7))
-    for place, (name, nfe, expected, simulated) in zip(range(len(rows))[::-1], rows):
-        worth = simulated if expected is None else expected
-        ax.barh(place, worth, height=0.62, facecolor="white" if expected is None else "C0", edgecolor="C0", linewidth=1.5)
+    for place, (_, nfe, expected, simulated) in zip(range(len(rows))[::-1], rows):
+        worth, face = (simulated, "white") if expected is None else (expected, "C0")
+        ax.barh(place, worth, height=0.62, facecolor=face, edgecolor="C0", linewidth=1.5)
         if simulated is not None:
             ax.plot(simulated, place, "x", color="black", ms=8)
         ax.text(worth + 0.35, place, f"{worth:.1f}   for {nfe} NFE", va="center")
