@@ -1,8 +1,4 @@
-"""What makes a notebook readable, by name in `RULES`.
-
-Every function answers with a list of complaints, one line each.  Older notebooks still break some of these rules, as
-often as test_notebook_rules.py says and no more.
-"""
+"""What makes a notebook readable, by name in `RULES`: each function answers with a list of complaints, one line each."""
 
 import ast
 import re

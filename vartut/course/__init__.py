@@ -4,6 +4,8 @@
 - `plots.py`: figures of searches
 - `pen.py`: text, boxes, arrows and grids, in inches
 - `schematics.py`: drawings that explain
+- `markers.py`: where a number of others comes from, seen at its marker
+- `start_figures.py`: figures of notebook 00
 - `judge_figures.py`: figures of notebook 01
 - `token_figures.py`: the longer figures of notebook 02
 - `scale_figures.py`: the longer figures of notebook 03

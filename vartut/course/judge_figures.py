@@ -12,6 +12,7 @@ import torch
 from matplotlib.ticker import MultipleLocator
 
 from ..world import COLORS, RELATIONS, SHAPES
+from .markers import mark
 
 DAMAGES = {
     "blurred": "sigma, pixels",
@@ -123,8 +124,7 @@ def draw_scores(scores, names: dict[str, str], low: float, high: float):
     ax.axvspan(low, high, color="C0", alpha=0.15)
     ax.plot([low, high], [0, 0], color="C0", linewidth=3, label="ours: 95 % interval")
     for place, row in enumerate(rows.itertuples()):
-        fill = "C1" if row.confidence == "read_from_source" else "white"
-        ax.plot(row.overall, place, "D", ms=8, markerfacecolor=fill, markeredgecolor="black")
+        mark(ax, row.overall, place, "printed" if row.confidence == "read_from_source" else "at second hand", "C1")
     ax.set_yticks(range(len(names)), names.values())
     ax.invert_yaxis()
     ax.set(xlabel="GenEval score", xlim=(0.6, 0.86))

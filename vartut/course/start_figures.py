@@ -1,0 +1,101 @@
+"""Figures of notebook 00: what a search kept, the toy's bars, the paper's main figure, what a beam saves.
+
+Each takes what the notebook computed and returns matplotlib's figure.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ..search.tree import SearchResult
+from .markers import mark
+from .pen import canvas, curve, frame, head, note, write
+from .plots import BLUE, DARK, GREY, ORANGE, draw_picture
+
+SIDE, DOWN = 0.86, 1.12  # inches: of a picture, and from a picture to the one below
+
+
+def draw_kept(result: SearchResult):
+    """What a beam search kept after every step, a column each, and below it what it liked least.
+
+    Pictures are the finished ones that were scored, the best of a column on top, the score below each; the thick line
+    leads to the picture that was returned.  The search must have run with `keep_images=True`.
+    """
+    tree, columns = result.tree, []
+    for step in range(1, tree.num_steps + 1):
+        nodes = sorted((node for node in tree.nodes if node.step == step), key=lambda node: -node.score)
+        kept = [node for node in nodes if node.kept or node.id in tree.best_path]
+        columns.append((len(nodes), kept, [node for node in nodes if node not in kept][-1:]))
+    rows = max(len(kept) for _, kept, _ in columns)
+    height = (rows + 1) * DOWN + 1.35
+    figure, ax = canvas(1.5 * len(columns) + 0.05, height)
+    places = {}  # of the nodes that are drawn
+    for k, (count, kept, worst) in enumerate(columns):
+        x = 0.75 + 1.5 * k
+        head(ax, x, height - 0.2, f"after step {k + 1}")
+        note(ax, x, height - 0.42, f"{count} drawn, {len(kept)} kept")
+        for row, node in [*enumerate(kept), *((rows + 0.3, node) for node in worst)]:
+            places[node.id] = (x, height - 0.65 - SIDE / 2 - row * DOWN)
+            draw_choice(ax, places, node, node in kept, node.id in tree.best_path)
+    note(ax, 0.1, 0.14, "Orange: the way to the returned picture. Lowest row: the worst of its step.", ha="left")
+    return figure
+
+
+def draw_choice(ax, places: dict, node, kept: bool, best: bool) -> None:
+    """A node's picture, its score below it, and the line that leads to it."""
+    x, y = places[node.id]
+    color, width = (ORANGE, 3) if best else (BLUE, 1.6) if kept else (GREY, 0.8)
+    draw_picture(ax, node.image, (x, y), SIDE, pale=0 if kept else 0.5)
+    frame(ax, x, y, SIDE, color, width)
+    write(ax, x, y - SIDE / 2 - 0.11, f"{node.score:.2f}", weight="bold" if kept else "normal", color=DARK)
+    if node.parent in places:
+        look = {"color": color, "linewidth": width, "linestyle": "-" if kept else ":", "zorder": 2 if best else 1}
+        curve(ax, (places[node.parent][0] + SIDE / 2, places[node.parent][1]), (x - SIDE / 2, y), **look)
+
+
+def draw_bars(rows: list[tuple]):
+    """Bars of (name, NFE, expected sum, simulated sum): hollow where there is a simulation alone, a cross for it."""
+    figure, ax = plt.subplots(figsize=(7.6, 2.7))
+    for place, (_, nfe, expected, simulated) in zip(range(len(rows))[::-1], rows):
+        worth, face = (simulated, "white") if expected is None else (expected, "C0")
+        ax.barh(place, worth, height=0.62, facecolor=face, edgecolor="C0", linewidth=1.5)
+        if simulated is not None:
+            ax.plot(simulated, place, "x", color="black", ms=8)
+        ax.text(worth + 0.35, place, f"{worth:.1f}   for {nfe} NFE", va="center")
+    ax.set_yticks(range(len(rows))[::-1], [name for name, *_ in rows])
+    ax.set(xlabel="expected sum (cross: simulated; hollow: only simulated)", xlim=(0, 13))
+    return figure
+
+
+def draw_main_figure(points, models: dict[str, tuple], luck: dict[int, float]):
+    """The paper's main figure, over NFE and over whole pictures, with what best of n by luck would score as a line.
+
+    `points` is a table with `model`, `nfe` and `imagereward`; `models` has for each (NFE of a picture, spread, the
+    source of its points); `luck` maps n to the expected largest of n normal draws.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+    for i, (name, (per_picture, spread, source)) in enumerate(models.items()):
+        own = points[points.model == name]
+        for ax, unit in zip(axes, (1, per_picture)):
+            mark(ax, own.nfe / unit, own.imagereward, source, f"C{i}", f"{name}: {source}")
+            x = np.array(list(luck)) * per_picture / unit
+            line = own.imagereward.min() + spread * np.array(list(luck.values()))
+            ax.plot(x, line, color=f"C{i}", label=f"{name}: ours, best of n by luck")
+    for ax, label in zip(axes, ("NFE", "NFE, in whole pictures of the model")):
+        ax.set(xscale="log", xlabel=label)
+    axes[0].set_ylabel("ImageReward on DrawBench")
+    axes[1].legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def draw_savings(table: dict[str, tuple[float, float]], claim: float):
+    """Per name what is saved, counted in NFE and in tokens, 0 to 1; beside the first what the paper claims."""
+    figure, ax = plt.subplots(figsize=(6.4, 2.6))
+    for j, unit in enumerate(("NFE", "tokens")):
+        values = [100 * saved[j] for saved in table.values()]
+        bars = ax.bar(np.arange(len(table)) + 0.4 * j - 0.2, values, 0.36, color=f"C{j}", label=f"ours, in {unit}")
+        ax.bar_label(bars, fmt="%.1f", padding=2)
+    mark(ax, -0.46, 100 * claim, "printed", "black", "the project page, in NFE")
+    ax.set_xticks(range(len(table)), table)
+    ax.set(ylabel="saved, %", ylim=(0, 60), xlim=(-0.6, len(table) + 0.5))
+    ax.legend(loc="upper right")
+    return figure
