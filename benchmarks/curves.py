@@ -9,8 +9,8 @@ is stopped has some of all prompts.  Every picture is scored by the verifiers th
 round of one prompt is a shard in runs/curves.  From what is there for all prompts comes the table: the best of 1, 2, 4,
 ... as each verifier would choose it, over all choices of so many pictures (`vartut.measure.statistics.best_of`), with
 intervals over prompts.  Scores and verdicts of all pictures are kept in data/results/curves, so that nobody has to
-paint them again: what is there of the same weights and prompts is taken from there.  `--jobs` shares the rounds among
-so many processes, which is faster where judging takes as long as painting; their minutes are added up.
+paint them again: what is there of the same weights, verifiers and prompts is taken from there.  `--jobs` shares the
+rounds among so many processes, which is faster where judging takes as long as painting; their minutes are added up.
 """
 
 import argparse
@@ -149,13 +149,18 @@ def gathered(folder: Path, count: int, first: int = 0) -> tuple[dict[str, np.nda
 
 
 def stored(path: Path, asked, digest: str) -> tuple[dict[str, np.ndarray], dict]:
-    """What an earlier run of the same weights on the same prompts has left in the repository, as `gathered` has it."""
+    """What an earlier run of the same weights, verifiers and prompts has left, as `gathered` has it."""
     if path.exists():
         about = safe_open(path, "np").metadata()
-        if (about["prompts"], about.get("weights")) == (texts(asked), digest):
+        if [about.get(key) for key in ("prompts", "weights", "verifiers")] == [texts(asked), digest, scorers()]:
             minutes = {key: float(about[key]) for key in ("minutes_painting", "minutes_judging")}
             return load_file(path), minutes | {"commit": about["commit"]}
     return {}, {"minutes_painting": 0.0, "minutes_judging": 0.0, "commit": ""}
+
+
+def scorers() -> str:
+    """The verifiers whose scores are kept, each with its weights: scores by others are others."""
+    return " ".join(f"{name} {weights.read_provenance(name)['sha256'][:12]}" for name in VERIFIERS)
 
 
 def texts(asked) -> str:
@@ -207,7 +212,7 @@ if __name__ == "__main__":
     try:
         asked = prompts_of(chosen.stage, chosen.model)
         digest = weights.read_provenance(chosen.model)["sha256"][:12]
-        same = hashlib.sha256(texts(asked).encode()).hexdigest()[:6]  # shards of other prompts are others
+        same = hashlib.sha256((texts(asked) + scorers()).encode()).hexdigest()[:6]  # of other prompts or scores: others
         folder = chosen.folder / f"{chosen.model}-{digest}-{chosen.stage}-{same}"
         before = stored(store, asked, digest)
         first = before[0]["correct"].shape[1] if before[0] else 0
@@ -216,8 +221,9 @@ if __name__ == "__main__":
     except (FileNotFoundError, ValueError) as error:  # no weights, or prompts that they cannot read
         sys.exit(f"curves: {error}")
     store.parent.mkdir(exist_ok=True)
-    save_file(kept, store, {"prompts": texts(asked), "weights": digest} | {k: str(v) for k, v in about.items()})
-    made = {"weights": digest, "seed": 0, **stamp(), **about}
+    made = {"weights": digest, "verifiers": scorers()}
+    save_file(kept, store, {"prompts": texts(asked)} | made | {k: str(v) for k, v in about.items()})
+    made |= {"seed": 0, **stamp(), **about}
     rows = [{"model": chosen.model, "stage": chosen.stage} | row | made for row in table(asked, kept)]
     replace_rows(data_folder() / "results" / "curves.csv", rows, key=lambda row: (row["model"], row["stage"]))
     for row in rows:

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from curves import VERIFIERS, prompts_of, stored
+from curves import VERIFIERS, prompts_of, scorers, stored
 from tables import replace_rows, stamp
 from tqdm import tqdm
 
@@ -87,13 +87,15 @@ def main(model: str, folder: Path) -> None:
         law = many if name == "oracle" else {}
         passes = 1 + PICTURES * (steps - 1)
         rows += rows_of(f"best of {PICTURES}", name, groups, best, grades, passes, law)
-        found = searched(sampler, vartut.load_verifier(name), asked, folder / f"{model}-{digest}")
+        place = folder / "-".join([model, digest, *scorers().split()])  # outcomes by other weights are others
+        found = searched(sampler, vartut.load_verifier(name), asked, place)
         won, graded, nfe = (np.array([float(row[key]) for row in found]) for key in ("correct", "grade", "nfe"))
         beam = f"beam {BEAM['width']} x {BEAM['candidates']}"
         rows += rows_of(beam, name, groups, won, graded, nfe.mean(), {})
         less, more = f"{beam} less best of {PICTURES}", nfe.mean() - passes
         rows += rows_of(less, name, groups, won - best, graded - grades, more, {})
-    made = {"weights": digest, "q": round(q, 4), "seed": 0, **stamp(), "pictures_by": about["commit"]}
+    made = {"weights": digest, "verifiers": scorers(), "q": round(q, 4), "seed": 0}
+    made |= stamp() | {"pictures_by": about["commit"]}
     rows = [{"model": model} | row | made for row in rows]
     replace_rows(data_folder() / "results" / "facts.csv", rows, key=lambda row: row["model"])
     for row in rows:

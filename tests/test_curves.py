@@ -57,9 +57,9 @@ def test_only_rounds_that_all_prompts_have_are_in_the_table(curves, tmp_path):
 
 
 def test_what_an_earlier_run_left_is_not_painted_again(curves, tmp_path):
-    """Of the same weights on the same prompts alone; what is painted now comes behind it."""
+    """Of the same weights and verifiers on the same prompts alone; what is painted now comes behind it."""
     asked = [("a", "a star", 1), ("a", "a heart", 2)]
-    about = {"prompts": "a star\na heart", "weights": "123", "commit": "abc"}
+    about = {"prompts": "a star\na heart", "weights": "123", "verifiers": curves.scorers(), "commit": "abc"}
     about |= {"minutes_painting": "1.5", "minutes_judging": "0.5"}
     early = {"correct": np.zeros((2, 64), np.uint8), "oracle": np.zeros((2, 64), np.float32)}
     save_file(early, tmp_path / "kept.safetensors", about)
@@ -68,6 +68,8 @@ def test_what_an_earlier_run_left_is_not_painted_again(curves, tmp_path):
     assert curves.stored(tmp_path / "kept.safetensors", asked, "other weights")[0] == {}
     assert curves.stored(tmp_path / "kept.safetensors", asked[::-1], "123")[0] == {}
     assert curves.stored(tmp_path / "none.safetensors", asked, "123")[0] == {}
+    save_file(early, tmp_path / "by others.safetensors", about | {"verifiers": "clip 0 clip-hard 0"})
+    assert curves.stored(tmp_path / "by others.safetensors", asked, "123")[0] == {}
     for i in range(2):
         kept = {"correct": np.ones(64, np.uint8), "oracle": np.ones(64, np.float32), "seconds": np.float32([60, 30])}
         save_file(kept, curves.place(tmp_path, i, 64), {"commit": "def"})

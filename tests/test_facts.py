@@ -1,4 +1,4 @@
-"""The benchmarks of facts, precision and painting: what their numbers are made of."""
+"""The benchmarks of facts, precision and tuning: what their numbers are made of."""
 
 import sys
 
@@ -16,11 +16,11 @@ from vartut.measure.law import best_of_independent
 def benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import facts
-    import painting
     import precision
+    import tuning
 
-    yield facts, precision, painting
-    for name in ("facts", "precision", "painting", "curves", "speed", "tables"):
+    yield facts, precision, tuning
+    for name in ("facts", "precision", "tuning", "curves", "speed", "tables"):
         sys.modules.pop(name, None)
 
 

@@ -206,9 +206,14 @@ def test_the_readme_gives_the_best_of_n_as_measured():
     assert said in " ".join(README.split())
 
 
-def test_the_curves_are_of_the_shipped_weights():
-    for row in rows_of("curves") + rows_of("facts") + rows_of("painting"):
-        assert weights.read_provenance(row["model"])["sha256"].startswith(row["weights"]), row["model"]
+def test_the_tables_are_of_the_shipped_weights():
+    for table in ("curves", "facts", "precision", "tuning"):
+        for row in rows_of(table):
+            assert weights.read_provenance(row["model"])["sha256"].startswith(row["weights"]), (table, row["model"])
+            named = row.get("verifiers", "").split()
+            for verifier, digest in zip(named[::2], named[1::2]):
+                assert weights.read_provenance(verifier)["sha256"].startswith(digest), (table, verifier)
+    assert all(weights.read_provenance("nano")["sha256"].startswith(row["model"]) for row in rows_of("dials"))
 
 
 def test_the_readme_gives_the_law_and_the_beam_as_measured():

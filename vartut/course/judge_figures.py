@@ -3,8 +3,6 @@
 Each takes what the notebook computed and returns matplotlib's figure; what is computed stays in the notebook.
 """
 
-import io
-
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -21,14 +19,6 @@ DAMAGES = {
     "torn": "reach, pixels",
     "shuffled": "share",
 }  # of data/results/judge_error.csv, with the unit of their strength
-
-
-def png(figure) -> bytes:
-    """A figure as a PNG, closed: what an Image widget shows."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    plt.close(figure)
-    return content.getvalue()
 
 
 def draw_grids(distance: torch.Tensor, cover: torch.Tensor, picture: torch.Tensor):

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from ..models.tokenizer import SCALES
-from .style import MAP, heat
+from .style import DASHES, MAP, MARKERS, heat
 
 SIDES = [f"{n} × {n}" for n in SCALES]
-MARKERS, DASHES = "os^Dv", ("-", "--", ":", "-.", (0, (5, 1)))
 
 
 def draw_pairs(tables: dict[str, torch.Tensor], wasted: torch.Tensor, best: tuple[float, float]) -> None:

@@ -18,6 +18,7 @@ from ..world import GROUND
 
 DPI = 144  # pictures of 110 pixels or more; a notebook with a dozen figures stays under 1 MB
 PALETTE = "colorblind"  # seaborn's, after Okabe and Ito
+MARKERS, DASHES = "os^Dv", ("-", "--", ":", "-.", (0, (5, 1)))  # lines are told apart without colours, too
 MAP = "cividis"  # the colour map of heat maps: even in lightness, and the same to the colour-blind
 
 
@@ -33,7 +34,7 @@ def style() -> None:
 
 
 def small_png(figure) -> bytes:
-    """A figure as a notebook shows it, in at most 256 colours, mostly in less than half the bytes."""
+    """A figure as a PNG of at most 256 colours, mostly in less than half the bytes: what notebooks show."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches="tight")
     drawn = Image.open(drawn).convert("RGBA")

@@ -8,9 +8,7 @@ import torch
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 
-from .style import MAP
-
-MARKERS, DASHES = "os^Dv", ("-", "--", ":", "-.", (0, (5, 1)))
+from .style import DASHES, MAP, MARKERS
 
 
 def draw_totals(signal: torch.Tensor, totals: list[torch.Tensor], sides) -> None:

@@ -5,41 +5,36 @@ refills, so nothing leaves through the kernel's output channel, and a cell can t
 """
 
 import html
-import io
 
 import ipywidgets
 import matplotlib.pyplot as plt
 from IPython.display import display
 
+from .style import small_png
+
 
 class Explorer:
     """Sliders above what `draw` makes of their values: `draw(**values)` returns a figure and a text.
 
-    Each keyword names a slider: (first value, last value, value at the start), all whole numbers.
+    Each keyword names a slider: (first value, last value, value at the start) and, if it is not one, the step between
+    two values, all whole numbers.
     """
 
-    def __init__(self, draw, **sliders: tuple[int, int, int]):
-        self.draw, self.starts = draw, {name: start for name, (_, _, start) in sliders.items()}
-        self.sliders = {
-            name: ipywidgets.IntSlider(
-                value=start, min=low, max=high, description=name.replace("_", " "), continuous_update=False
-            )
-            for name, (low, high, start) in sliders.items()
-        }
+    def __init__(self, draw, **sliders: tuple[int, ...]):
+        self.draw, self.starts = draw, {name: numbers[2] for name, numbers in sliders.items()}
+        self.sliders = {name: slider(name, *numbers) for name, numbers in sliders.items()}
         self.image, self.line = ipywidgets.Image(format="png"), ipywidgets.HTML()
         knobs = ipywidgets.VBox(list(self.sliders.values()))
         self.box = ipywidgets.VBox([ipywidgets.HBox([knobs, self.image]), self.line])
         self.text = ""
-        for slider in self.sliders.values():
-            slider.observe(self._refill, names="value")
+        for knob in self.sliders.values():
+            knob.observe(self._refill, names="value")
         self._refill()
 
     def _refill(self, change=None) -> None:
-        figure, self.text = self.draw(**{name: slider.value for name, slider in self.sliders.items()})
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
+        figure, self.text = self.draw(**{name: knob.value for name, knob in self.sliders.items()})
+        self.image.value, self.line.value = small_png(figure), html.escape(self.text)
         plt.close(figure)
-        self.image.value, self.line.value = file.getvalue(), html.escape(self.text)
 
     def at(self, **values: int) -> str:
         """The text with the sliders at these values, and those that are not named where they were at the start."""
@@ -51,3 +46,9 @@ class Explorer:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         text = f"sliders, in a running notebook: {', '.join(self.sliders)}"
         display({"application/vnd.jupyter.widget-view+json": view, "text/plain": text}, raw=True)
+
+
+def slider(name: str, low: int, high: int, start: int, step: int = 1) -> ipywidgets.IntSlider:
+    """A slider that calls back when it is let go."""
+    look = {"description": name.replace("_", " "), "continuous_update": False}
+    return ipywidgets.IntSlider(value=start, min=low, max=high, step=step, **look)

@@ -1,7 +1,7 @@
-"""Guidance and temperature of a model, by a small grid on validation prompts: data/results/painting.csv.
+"""Guidance and temperature of a model, by a small grid on validation prompts: data/results/tuning.csv.
 
-    python benchmarks/painting.py --model nano                     the shipped weights; minutes on two cores
-    python benchmarks/painting.py --model nano --weights FOLDER    weights that you trained
+    python benchmarks/tuning.py --model nano                     the shipped weights; minutes on two cores
+    python benchmarks/tuning.py --model nano --weights FOLDER    weights that you trained
 
 Every pair of the grid paints the same prompts from the same seeds: the first n validation prompts of each of the eight
 short tasks, and 2 n dense ones.  What ships was chosen so, by the short tasks alone: the pair of most successes, and of
@@ -65,7 +65,7 @@ if __name__ == "__main__":
         digest = weights.read_provenance(chosen.model, chosen.weights)["sha256"][:12]
         prompts = asked(whole(least=1, n=chosen.n))
     except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"painting: {error}")
+        sys.exit(f"tuning: {error}")
     made, rows, ours = {"weights": digest, "seed": 0, **stamp()}, [], (sampler.guidance, sampler.temperature)
     for guidance, name in tqdm(list(product(GUIDANCE, TEMPERATURE))):
         tried = sampler.tuned(guidance=guidance, temperature=TEMPERATURE[name])
@@ -74,7 +74,7 @@ if __name__ == "__main__":
         row |= {"ships": "yes" if (tried.guidance, tried.temperature) == ours else ""} | made
         rows.append(row)
         print({key: row[key] for key in ("guidance", "temperature", "short_successes", "dense_successes")}, flush=True)
-    table = data_folder() / "results" / "painting.csv"
+    table = data_folder() / "results" / "tuning.csv"
     replace_rows(table, rows, key=lambda row: row["model"])
     best = max(rows, key=lambda row: row["short_successes"])
     print(f"most successes on short tasks: guidance {best['guidance']}, {best['temperature']}")
