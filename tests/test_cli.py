@@ -43,8 +43,7 @@ def toys(tmp_path_factory):
     shutil.copytree(data_folder() / "clip", folder / "clip")
     weights, tokenizer, run = folder / "weights", toy_tokenizer(), {"minutes": 1.0, "seed": 0}
     origin = {"minutes": 1.0, "device": "a toy", "runs": [run]}
-    for name in ("tokenizer", "tokenizer-first"):
-        save_weights(tokenizer, name, TOKENIZER, origin, weights)
+    save_weights(tokenizer, "tokenizer", TOKENIZER, origin, weights)
     digest = read_provenance("tokenizer", weights)["sha256"]
     settings = SHAPE | {"tokenizer": "tokenizer", "tokenizer_sha256": digest, "sampler": {"guidance": 2.0}}
     transformer = randomise(toy_transformer(tokenizer, **SHAPE), 0.3)
@@ -399,7 +398,7 @@ def test_doctor(vartut_says, data):
     assert [line.split()[0] for line in lines[:3]] == ["device", "versions", "weights"]
     assert f"torch {torch.__version__}" in lines[1]
     assert str(data / "weights") in lines[2]
-    for name in ("nano", "tiny", "tokenizer", "tokenizer-first", "clip", "clip-hard"):
+    for name in ("nano", "tiny", "tokenizer", "clip", "clip-hard"):
         [line] = [line for line in lines if line.split()[0] == name]
         assert "whole" in line
         assert "trained 1 min on a toy" in line

@@ -470,7 +470,6 @@ def test_a_nano_that_was_trained_is_loaded_and_missing_weights_are_restored_or_t
     restored, trained = (r"them with `git checkout data/weights/{0}\.\*`", "them: `vartut train {0} --ship`")
     for name, said in (
         ("nano", f"missing: restore {restored}, or train {trained}"),
-        ("tokenizer-first", f"missing: restore {restored}$"),  # nobody trains it any more
         ("tokenizer-bits", f"missing: train {trained}"),  # it does not ship
     ):
         with pytest.raises(FileNotFoundError, match=said.format(name)):

@@ -24,7 +24,7 @@ from .weights import load_weights, read_provenance, remedy, weights_folder
 
 SAMPLERS = ("nano", "tiny")
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
-TOKENIZERS = ("tokenizer", "tokenizer-first", "tokenizer-bits")  # a new transformer reads its folder's first
+TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
 VERIFIERS = ("clip", "clip-hard", "oracle")
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "aesthetic", "llava-onevision")  # the paper's, see published/
@@ -76,8 +76,7 @@ def load_tokenizer(
 ) -> Tokenizer:
     """The tokenizer of that name; raises like `load`.
 
-    "tokenizer" has a codebook; "tokenizer-first" is what it was before it saw dense pictures and every texture on every
-    shape, and is what "tiny" reads; "tokenizer-bits" has bits.
+    "tokenizer" has a codebook, "tokenizer-bits" has bits.
     """
     check_name(name, TOKENIZERS, "tokenizer")
     settings, tensors = load_weights(name, folder)

@@ -25,11 +25,10 @@ def weights_folder(folder: Path | str | None = None) -> Path:
 
 def remedy(name: str) -> str:
     """What to do about weights that cannot be used."""
-    restore = f"restore them with `git checkout data/weights/{name}.*`"
     train = f"train them: `vartut train {name} --ship`"
-    if name == "tokenizer-first":  # an earlier stage of "tokenizer"
-        return restore
-    return train if name == "tokenizer-bits" else f"{restore}, or {train}"
+    if name == "tokenizer-bits":  # does not ship
+        return train
+    return f"restore them with `git checkout data/weights/{name}.*`, or {train}"
 
 
 def read_provenance(name: str, folder: Path | str | None = None) -> dict:

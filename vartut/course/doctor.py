@@ -30,7 +30,7 @@ def report() -> tuple[str, bool]:
 
 def weight_names() -> list[str]:
     """The weights that ship, and whatever else lies beside them."""
-    known = ["nano", "tiny", "tokenizer", "tokenizer-first", "clip", "clip-hard"]
+    known = ["nano", "tiny", "tokenizer", "clip", "clip-hard"]
     return [*known, *sorted({path.stem for path in weights.weights_folder().glob("*.safetensors")} - set(known))]
 
 

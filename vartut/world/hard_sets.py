@@ -9,7 +9,7 @@ they stay what they are when the code that drew them changes.
 from ..names import check_name
 from ..paths import data_folder, read_lines
 
-HARD = ("nano",)  # the sizes that have one
+HARD = ("nano", "tiny")  # the sizes that have one
 
 
 def hard(size: str) -> list[str]:
