@@ -14,9 +14,10 @@ from .style import DASHES, MAP, MARKERS
 def draw_totals(signal: torch.Tensor, totals: list[torch.Tensor], sides) -> None:
     """A signal (N,) as bars, a panel per map, and over it the total after that map."""
     _, axes = plt.subplots(1, len(sides), figsize=(8, 1.9), sharey=True)
+    edges = [i - 0.5 for i in range(len(signal) + 1)]
     for ax, n, total in zip(axes, sides, totals):
-        ax.bar(range(len(signal)), signal, color="0.85", label="signal")
-        ax.stairs(total, torch.arange(len(signal) + 1) - 0.5, linewidth=2, color="C0", label="total so far")
+        ax.bar(range(len(signal)), signal.tolist(), color="0.85", label="signal")
+        ax.stairs(total.numpy(), edges, linewidth=2, color="C0", label="total so far")
         ax.set(title=f"after the map of {n}", xlabel="position", xticks=range(len(signal)))
     axes[0].set_ylabel("value")
     axes[0].legend(fontsize=7)
@@ -27,18 +28,19 @@ def draw_territories(owners: dict[str, torch.Tensor], codes: list[torch.Tensor],
     _, axes = plt.subplots(1, len(owners), figsize=(6.4, 3.2))
     extent = (-reach, reach, -reach, reach)
     for ax, (title, owner), dots in zip(axes, owners.items(), codes):
-        ax.imshow(owner.T, origin="lower", extent=extent, cmap=MAP, alpha=0.5)
-        ax.scatter(*dots.T, color="black", s=25)
+        ax.imshow(owner.T.numpy(), origin="lower", extent=extent, cmap=MAP, alpha=0.5)
+        ax.scatter(*dots.T.numpy(), color="black", s=25)
         ax.set(title=title, xlabel="z[0]", ylabel="z[1]")
 
 
 def draw_fields(picture: torch.Tensor, fields: dict[str, torch.Tensor], cell: tuple[int, int], side: int = 8) -> None:
     """A picture (3, 64, 64), and per name how much each of its pixels has to do with one cell (row, column)."""
     _, axes = plt.subplots(1, 1 + len(fields), figsize=(2.9 * (1 + len(fields)), 2.7))
-    axes[0].imshow(picture.permute(1, 2, 0))
+    axes[0].imshow(picture.permute(1, 2, 0).numpy())
     axes[0].set_title("the picture, and the cell's own pixels", fontsize=9)
     for ax, (title, field) in zip(axes[1:], fields.items()):
-        heat = ax.imshow((field / field.max()).clamp(min=1e-4), cmap=plt.get_cmap(MAP, 8), norm=LogNorm(1e-4, 1))
+        share = (field / field.max()).clamp(min=1e-4).numpy()
+        heat = ax.imshow(share, cmap=plt.get_cmap(MAP, 8), norm=LogNorm(1e-4, 1))
         ax.set_title(title, fontsize=9)
         plt.colorbar(heat, ax=ax, shrink=0.8)
     for ax in axes:
@@ -52,7 +54,7 @@ def draw_leftovers(leftovers: list[torch.Tensor], sides) -> None:
     titles = ["before any map", *(f"after {n} × {n}" for n in sides)]
     _, axes = plt.subplots(1, len(titles), figsize=(9.4, 1.8))
     for ax, title, rest in zip(axes, titles, leftovers):
-        heat = ax.imshow(rest, cmap=MAP, vmin=0, vmax=float(leftovers[0].max()))
+        heat = ax.imshow(rest.numpy(), cmap=MAP, vmin=0, vmax=float(leftovers[0].max()))
         ax.set_title(title, fontsize=9)
         ax.set(xticks=[], yticks=[])
     plt.colorbar(heat, ax=axes, shrink=0.8)
