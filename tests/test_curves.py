@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from notebook_sources import ROOT
 from safetensors.numpy import save_file
+from toy_models import toy_tokenizer, toy_transformer
 
 import vartut
+from vartut.hub import read_prompts
+from vartut.models.next_scale import NextScaleSampler
 
 
 @pytest.fixture
@@ -87,9 +90,17 @@ def test_jobs_paint_what_one_process_paints(curves, tmp_path):
         assert grades.tolist() == pytest.approx([v.grade for v in vartut.judge(pictures, [prompt] * 64)])
 
 
-def test_prompts_too_long_for_the_model_and_numbers_that_make_no_sense_are_refused_in_a_line():
+def test_prompts_too_long_for_the_model_are_refused_before_any_work(curves, tmp_path, monkeypatch):
+    tokenizer = toy_tokenizer()
+    reads_four = NextScaleSampler(tokenizer, toy_transformer(tokenizer, words=4), read_prompts)
+    monkeypatch.setattr(curves.vartut, "load", lambda name: reads_four)
+    with pytest.raises(ValueError, match="this model reads at most 4"):
+        curves.run_together("tiny", curves.prompts_of("dense", "tiny"), range(0, 64, 64), tmp_path / "new", jobs=1)
+    assert not (tmp_path / "new").exists()
+
+
+def test_numbers_that_make_no_sense_are_refused_in_a_line():
     for words, said in (
-        (("--model", "tiny", "--stage", "dense"), "this model reads at most 16"),
         (("--jobs", "0"), "at least one process"),
         (("--n", "100"), "64 at a time"),
     ):
