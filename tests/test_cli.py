@@ -463,7 +463,7 @@ def test_demo_with_the_shipped_weights(tmp_path):
     assert total[1] == str(1 + 15 * 6 * 5 // 2), "1 + w c K (K - 1) / 2 NFE"
     for name in ("plain.png", "searched.png", "tree.png", "ledger.txt"):
         assert f"demo/here/{name}" in run.stdout
-    assert f'"{PROMPT}"' in run.stdout
+    assert f'"{cli.DEMO}"' in run.stdout
     assert run.stdout.count("the judge: ") == 2
     assert ledger.splitlines()[0] in run.stdout
 
