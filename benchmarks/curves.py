@@ -16,13 +16,16 @@ rounds among so many processes, which is faster where judging takes as long as p
 import argparse
 import hashlib
 import multiprocessing
+import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from tables import replace_rows, stamp
 from tqdm import tqdm
@@ -75,6 +78,12 @@ def shard(sampler, verifiers, prompt: str, seed: int, first: int) -> dict[str, n
     return kept | {name: verifier(images, prompt).cpu().numpy() for name, verifier in verifiers.items()}
 
 
+def shards(folder: Path, model: str, digest: str, stage: str, asked) -> Path:
+    """The folder of the shards of these weights, verifiers and prompts: of others they are others."""
+    same = hashlib.sha256((texts(asked) + scorers()).encode()).hexdigest()[:6]
+    return folder / f"{model}-{digest}-{stage}-{same}"
+
+
 def place(folder: Path, prompt: int, first: int) -> Path:
     """The shard of the pictures from `first` on of a prompt, by its number."""
     return folder / f"{prompt:03}-{first:04}.safetensors"
@@ -94,15 +103,31 @@ def readers(longest: str) -> dict:
 
 def run(model: str, asked, todo: list[tuple[int, int]], folder: Path, threads: int) -> None:
     """Paint, judge and score what is not in `folder` yet of these rounds: pairs of a first picture and a prompt."""
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started the jobs ends them
     torch.set_num_threads(threads)
     sampler, made = vartut.load(model), {"commit": stamp()["commit"]}
     verifiers = readers(longest_of(asked))
+    parent = multiprocessing.parent_process()
     for first, i in tqdm(todo, mininterval=5):
+        if parent is not None and not parent.is_alive():  # killed: nobody would gather what is painted
+            return
         path = place(folder, i, first)
         if not path.exists():
             _, prompt, seed = asked[i]
             save_file(shard(sampler, verifiers, prompt, seed, first), path.with_suffix(".part"), made)
             path.with_suffix(".part").rename(path)  # a kill leaves no half a shard
+
+
+@contextmanager
+def alone(folder: Path):
+    """The folder for this process alone; ValueError where another one paints into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise ValueError(f"{folder} is being painted already: wait for that run, or give another --folder") from error
 
 
 def longest_of(asked) -> str:
@@ -119,12 +144,17 @@ def run_together(model: str, asked, rounds: range, folder: Path, jobs: int) -> N
     if jobs == 1:
         run(model, asked, todo, folder, threads)
         return
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the jobs end with this process
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads half-way
     started = [context.Process(target=run, args=(model, asked, todo[j::jobs], folder, threads)) for j in range(jobs)]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join()
+    try:
+        for process in started:
+            process.start()
+        for process in started:
+            process.join()
+    finally:
+        for process in started:
+            process.terminate()
     if any(process.exitcode for process in started):
         raise ValueError("one of the jobs failed, see above: what is painted is kept, start again to go on")
 
@@ -151,10 +181,17 @@ def gathered(folder: Path, count: int, first: int = 0) -> tuple[dict[str, np.nda
 def stored(path: Path, asked, digest: str) -> tuple[dict[str, np.ndarray], dict]:
     """What an earlier run of the same weights, verifiers and prompts has left, as `gathered` has it."""
     if path.exists():
-        about = safe_open(path, "np").metadata()
+        try:
+            about = safe_open(path, "np").metadata() or {}
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged: restore it with `git checkout {path}`, or remove it") from error
         if [about.get(key) for key in ("prompts", "weights", "verifiers")] == [texts(asked), digest, scorers()]:
             minutes = {key: float(about[key]) for key in ("minutes_painting", "minutes_judging")}
-            return load_file(path), minutes | {"commit": about["commit"]}
+            kept = load_file(path)
+            rounds = {values.shape[1] % ROUND for values in kept.values()}
+            if {len(values) for values in kept.values()} != {len(asked)} or rounds != {0} or "oracle" not in kept:
+                raise ValueError(f"{path} is damaged: restore it with `git checkout {path}`, or remove it")
+            return kept, minutes | {"commit": about["commit"]}
     return {}, {"minutes_painting": 0.0, "minutes_judging": 0.0, "commit": ""}
 
 
@@ -212,13 +249,15 @@ if __name__ == "__main__":
     try:
         asked = prompts_of(chosen.stage, chosen.model)
         digest = weights.read_provenance(chosen.model)["sha256"][:12]
-        same = hashlib.sha256((texts(asked) + scorers()).encode()).hexdigest()[:6]  # of other prompts or scores: others
-        folder = chosen.folder / f"{chosen.model}-{digest}-{chosen.stage}-{same}"
+        folder = shards(chosen.folder, chosen.model, digest, chosen.stage, asked)
         before = stored(store, asked, digest)
         first = before[0]["correct"].shape[1] if before[0] else 0
-        run_together(chosen.model, asked, range(first, chosen.n, ROUND), folder, chosen.jobs)
+        with alone(folder):
+            run_together(chosen.model, asked, range(first, chosen.n, ROUND), folder, chosen.jobs)
         kept, about = joined(before, gathered(folder, len(asked), first))
-    except (FileNotFoundError, ValueError) as error:  # no weights, or prompts that they cannot read
+    except KeyboardInterrupt:
+        sys.exit(f"curves: interrupted; what is painted is kept in {folder}, the same command goes on")
+    except (OSError, SafetensorError, ValueError) as error:  # no weights, or prompts that they cannot read
         sys.exit(f"curves: {error}")
     store.parent.mkdir(exist_ok=True)
     made = {"weights": digest, "verifiers": scorers()}

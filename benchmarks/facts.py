@@ -12,6 +12,7 @@ prompt's outcome is a file in runs/facts.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -35,14 +36,22 @@ def searched(sampler, verifier, asked, folder: Path) -> list[dict]:
     """A beam for every prompt, judged; what is in `folder` is not searched again."""
     found = []
     for i, (_, prompt, seed) in enumerate(tqdm(asked, desc=verifier.name, mininterval=5)):
-        path = folder / f"{verifier.name}-{i:03}.json"
+        path = folder / f"{verifier.name}-{i:03}-{name_of(prompt, seed)}.json"
         if not path.exists():
             result = vartut.beam_search(sampler, prompt, verifier, seed=seed, **BEAM)
             verdict = vartut.judge(result.image[None], [prompt])[0]
             row = {"prompt": prompt, "correct": verdict.correct, "grade": verdict.grade, "nfe": result.ledger.nfe}
             write_files({path: json.dumps(row | {"commit": stamp()["commit"]})})
-        found.append(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: remove it, and it is searched anew") from error
     return found
+
+
+def name_of(prompt: str, seed: int) -> str:
+    """The same for the same search alone: its prompt, seed and beam, and the verifiers' weights."""
+    return hashlib.sha256(json.dumps([prompt, seed, BEAM, scorers()]).encode()).hexdigest()[:8]
 
 
 def rows_of(arm: str, verifier: str, groups: list[str], won, grades, nfe: float, law: dict) -> list[dict]:

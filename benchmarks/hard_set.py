@@ -10,6 +10,7 @@ is among them, nor one twice.
 """
 
 import argparse
+import hashlib
 import sys
 from itertools import count
 
@@ -84,3 +85,5 @@ if __name__ == "__main__":
     path.parent.mkdir(exist_ok=True)
     write_files({path: "\n".join(prompts) + "\n"})
     print(f"{len(prompts)} prompts of {facts[0]} to {facts[-1]} facts: {path}")
+    digest = hashlib.sha256("\n".join(prompts).encode()).hexdigest()[:16]
+    print(f'write it into vartut/world/hard_sets.py: "{chosen.model}": "{digest}"')

@@ -10,8 +10,10 @@ from safetensors.numpy import save_file
 from toy_models import toy_tokenizer, toy_transformer
 
 import vartut
+from vartut import weights
 from vartut.hub import read_prompts
 from vartut.models.next_scale import NextScaleSampler
+from vartut.paths import data_folder
 
 
 @pytest.fixture
@@ -109,3 +111,42 @@ def test_numbers_that_make_no_sense_are_refused_in_a_line():
         assert done.returncode != 0
         assert said in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
+
+
+STORES = sorted((data_folder() / "results" / "curves").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("path", STORES, ids=lambda path: path.stem)
+def test_what_ships_is_taken_and_not_painted_again(curves, path):
+    model, stage = path.stem.split("-")
+    asked, digest = curves.prompts_of(stage, model), weights.read_provenance(model)["sha256"][:12]
+    kept, _ = curves.stored(path, asked, digest)
+    assert kept["correct"].shape[0] == len(asked)
+    assert set(kept) == {"correct", "oracle", *curves.VERIFIERS}
+
+
+def test_shards_of_other_weights_verifiers_and_prompts_lie_elsewhere(curves, tmp_path, monkeypatch):
+    asked, places = [("a", "a star", 1), ("a", "a heart", 2)], set()
+    for by in ("clip 0 clip-hard 0", "clip 1 clip-hard 0"):
+        monkeypatch.setattr(curves, "scorers", lambda by=by: by)
+        places |= {curves.shards(tmp_path, "nano", d, "short", some) for d in "ab" for some in (asked, asked[::-1])}
+    assert len(places) == 8
+
+
+def test_a_folder_is_painted_by_one_process_at_a_time(curves, tmp_path):
+    place = tmp_path / "new"
+    with curves.alone(place), pytest.raises(ValueError, match="being painted already"), curves.alone(place):
+        raise AssertionError("two at a time")
+
+
+@pytest.mark.parametrize("change", ["cut", "fewer prompts", "half a round"])
+def test_damaged_stores_are_refused_in_a_line(curves, tmp_path, change):
+    asked, path = [("a", "a star", 1), ("a", "a heart", 2)], tmp_path / "nano-short.safetensors"
+    about = {"prompts": "a star\na heart", "weights": "123", "verifiers": curves.scorers(), "commit": "abc"}
+    about |= {"minutes_painting": "1.5", "minutes_judging": "0.5"}
+    shape = {"cut": (2, 64), "fewer prompts": (1, 64), "half a round": (2, 32)}[change]
+    save_file({kind: np.zeros(shape, np.float32) for kind in ("correct", "oracle", "clip")}, path, about)
+    if change == "cut":
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"nano-short\.safetensors is damaged: restore it with `git checkout"):
+        curves.stored(path, asked, "123")

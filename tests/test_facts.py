@@ -1,6 +1,7 @@
 """The benchmarks of facts, precision and tuning: what their numbers are made of."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,3 +68,20 @@ def test_the_grid_paints_validation_prompts_alone(benchmarks):
     wanted = [prompt for task in world.SHORT_TASKS for prompt in world.prompts(task, 2, "validation")]
     assert asked["short"][0] == wanted
     assert len({seed for _, seeds in asked.values() for seed in seeds}) == 20
+
+
+def test_an_outcome_is_of_its_prompt_seed_verifiers_and_beam_alone(benchmarks, tmp_path, monkeypatch):
+    facts, seen = benchmarks[0], []
+    found = SimpleNamespace(image=torch.zeros(3, 64, 64), ledger=SimpleNamespace(nfe=1))
+    monkeypatch.setattr(facts.vartut, "beam_search", lambda s, p, v, seed, **beam: seen.append((p, seed)) or found)
+    oracle = SimpleNamespace(name="oracle")
+    for asked in (("a", "a star", 1), ("a", "a star", 1), ("a", "a ring", 1), ("a", "a star", 2)):
+        assert facts.searched(None, oracle, [asked], tmp_path)[0]["prompt"] == asked[1]
+    for name, other in (("BEAM", {"width": 1, "candidates": 1}), ("scorers", lambda: "clip 0 clip-hard 0")):
+        monkeypatch.setattr(facts, name, other)
+        facts.searched(None, oracle, [("a", "a star", 1)], tmp_path)
+    assert seen == [("a star", 1), ("a ring", 1), ("a star", 2), ("a star", 1), ("a star", 1)]
+    for path in tmp_path.glob("*.json"):
+        path.write_text("{")
+    with pytest.raises(ValueError, match="is damaged: remove it"):
+        facts.searched(None, oracle, [("a", "a star", 1)], tmp_path)

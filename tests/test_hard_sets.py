@@ -1,6 +1,5 @@
 """The hard sets: what they hold, that they do not drift, what is said where there is none; and how one is drawn."""
 
-import hashlib
 import sys
 
 import pytest
@@ -8,14 +7,6 @@ from notebook_sources import ROOT
 
 from vartut import world
 from vartut.training.recipes import scenes_of
-
-PINNED = {"nano": "764ab10d321597ab"}
-
-
-@pytest.mark.parametrize("size", world.HARD)
-def test_a_hard_set_is_what_it_was(size):
-    prompts = world.hard(size)
-    assert hashlib.sha256("\n".join(prompts).encode()).hexdigest()[:16] == PINNED[size]
 
 
 @pytest.mark.parametrize("size", world.HARD)
@@ -41,6 +32,14 @@ def test_other_sizes_are_answered_with_what_there_is():
 def test_a_missing_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("VARTUT_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="git checkout data/prompts"):
+        world.hard("nano")
+
+
+def test_a_cut_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("VARTUT_DATA", str(tmp_path))
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "hard-nano.txt").write_text("a heart right of a circle\na heart lef")
+    with pytest.raises(ValueError, match=r"hard-nano\.txt is damaged: restore it with `git checkout data/prompts`"):
         world.hard("nano")
 
 

@@ -39,3 +39,18 @@ def test_nothing_tried_and_impossible_counts_are_refused():
     for successes, tries in (([0], [0]), ([3], [2]), ([-1], [2])):
         with pytest.raises(ValueError, match="the law needs tries"):
             failing_chance([3], successes, tries)
+
+
+@pytest.mark.parametrize(("facts", "successes", "tries"), [(14, 2, 100_000), (12, 1, 50_000), (100, 1, 2000)])
+def test_the_fit_of_rare_successes_is_the_exact_one(facts, successes, tries):
+    exact = 1 - (successes / tries) ** (1 / facts)
+    assert failing_chance([facts], [successes], [tries]) == pytest.approx(exact, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("facts", "successes", "tries"),
+    [([3], [np.nan], [2]), ([np.nan], [1], [2]), ([3], [1], [np.inf]), ([0], [1], [2]), ([3, 4], [1], [2])],
+)
+def test_counts_that_are_none_are_refused(facts, successes, tries):
+    with pytest.raises(ValueError, match="the law needs tries"):
+        failing_chance(facts, successes, tries)

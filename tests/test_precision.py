@@ -91,3 +91,13 @@ def test_the_published_models_take_it_too(case):
     assert torch.isfinite(half.preview(finish(half, half.begin(prompts, 0)))).all()
     with pytest.raises(ValueError, match="begin anew"):
         half.expand(sampler.begin(prompts, 0))
+
+
+def test_states_of_another_precision_are_refused_where_their_pass_has_run():
+    sampler = toy_sampler()
+    state = sampler.begin(PROMPTS, 0)
+    for _ in range(sampler.num_steps):
+        after = sampler.expand(state)  # its pass is remembered now
+        with pytest.raises(ValueError, match=r"begin anew with the sampler in torch\.bfloat16"):
+            sampler.tuned(dtype=torch.bfloat16).expand(state)
+        state = after

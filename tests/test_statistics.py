@@ -48,6 +48,26 @@ def test_the_interval_of_a_mean():
 
 
 def test_rates_that_are_all_right_leave_a_doubt():
-    assert success_interval([1] * 20) == wilson(20, 20)
-    assert success_interval([0, 1, 1]) == wilson(2, 3)
-    assert success_interval([0.5, 1, 0]) == mean_interval([0.5, 1, 0])
+    for right, n in ((20, 20), (2, 3), (0, 8), (5, 9)):
+        assert success_interval([1] * right + [0] * (n - right)) == pytest.approx(wilson(right, n))
+    rates = [best_of(64, right, right) for right in np.ones((20, 256))]  # a rounding error away from 1
+    assert success_interval(rates) == pytest.approx(wilson(20, 20))
+    assert success_interval([0.9995] * 8)[0] < 0.7
+
+
+def test_intervals_of_many_rates_are_those_of_their_mean():
+    rates = np.random.default_rng(2).beta(2, 1, 2000)
+    assert success_interval(rates) == pytest.approx(mean_interval(rates), abs=1e-3)
+
+
+def test_few_prompts_are_covered_as_promised():
+    """Eight rates of prompts that are nearly always right or nearly never: 95 cases of 100, not the bootstrap's 70."""
+    rng, mean = np.random.default_rng(3), 0.8
+    tries = [success_interval(rng.beta(0.4, 0.1, 8)) for _ in range(2000)]
+    assert np.mean([low <= mean <= high for low, high in tries]) > 0.91
+
+
+@pytest.mark.parametrize("rates", [[], [np.nan, 1], [np.inf, 1], [2, 0], [-0.1], [[0.5]]])
+def test_what_is_no_rate_is_refused(rates):
+    with pytest.raises(ValueError, match="rates from 0 to 1"):
+        success_interval(rates)

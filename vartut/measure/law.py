@@ -27,11 +27,12 @@ def failing_chance(facts, successes, tries) -> float:
     Raises ValueError where nothing was tried, or the counts are impossible.
     """
     facts, successes, tries = (np.asarray(part, dtype=np.float64) for part in (facts, successes, tries))
-    if not tries.sum() or (successes > tries).any() or (successes < 0).any():
+    possible = facts.shape == successes.shape == tries.shape and (facts > 0).all() and np.isfinite(facts).all()
+    if not (possible and 0 < tries.sum() < np.inf and (successes >= 0).all() and (successes <= tries).all()):
         raise ValueError("the law needs tries, and successes among them, for each number of facts")
 
     def unlikely(q):
-        p = np.clip((1 - q) ** facts, 1e-12, 1 - 1e-12)
-        return -(successes * np.log(p) + (tries - successes) * np.log1p(-p)).sum()
+        log_p = facts * np.log1p(-q)  # never clipped: a prompt of many facts is right once in 100,000
+        return -(successes * log_p + (tries - successes) * np.log1p(-np.exp(log_p))).sum()
 
     return float(minimize_scalar(unlikely, bounds=(0, 1), method="bounded").x)

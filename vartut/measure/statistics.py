@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import bootstrap
 
-from ..inputs import whole
+from ..inputs import shown, whole
 
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -60,12 +60,16 @@ def mean_interval(values, seed: int = 0, draws: int = 2000) -> tuple[float, floa
     return tuple(float(end) for end in found.confidence_interval)
 
 
-def success_interval(rates) -> tuple[float, float]:
-    """The 95 % interval (low, high) of the mean of success rates, one a prompt: Wilson's where each is 0 or 1.
+def success_interval(rates, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval (low, high) of the mean of success rates, one a prompt, each from 0 to 1.
 
-    Drawn with replacement, ten successes of ten would leave no doubt at all.  Otherwise that of `mean_interval`.
+    Wilson's formula with the variance of the rates in the place of p (1 - p), so Wilson's itself where each is 0 or 1.
+    Drawn with replacement, as in `mean_interval`, ten successes of ten would leave no doubt at all, and eight rates
+    would cover the truth in 54 to 81 cases of 100.  Raises ValueError for other numbers, or none.
     """
     rates = np.asarray(rates, dtype=np.float64)
-    if rates.ndim == 1 and len(rates) and np.isin(rates, (0, 1)).all():
-        return wilson(int(rates.sum()), len(rates))
-    return mean_interval(rates)
+    if rates.ndim != 1 or not len(rates) or not ((rates >= -1e-9) & (rates <= 1 + 1e-9)).all():
+        raise ValueError(f"an interval of success needs rates from 0 to 1, in a row; got {shown(rates)}")
+    n, square = len(rates), z * z
+    middle, half = rates.sum() + square / 2, z * (n * rates.var() + square / 4) ** 0.5
+    return max(0.0, float(middle - half)) / (n + square), min(n + square, float(middle + half)) / (n + square)

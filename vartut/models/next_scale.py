@@ -170,12 +170,13 @@ class NextScaleSampler(Sampler):
 
     def _run(self, state: State, rows: list[int]) -> None:
         """Fill the cells of these rows that have not run yet, in one batched pass."""
+        above = (cell for row in rows for cell in state.cells[row].ancestors())  # of rows that have run, too
+        if made := {cell.result.dtype for cell in above} - {self.dtype}:
+            raise ValueError(f"these states were made in {made.pop()}: begin anew with the sampler in {self.dtype}")
         rows = [row for row in rows if state.cells[row].result is None]
         if not rows:
             return
         k, new, cells = state.step, self.tokenizer.scales[state.step] ** 2, [state.cells[row] for row in rows]
-        if made := {above.result.dtype for cell in cells for above in cell.ancestors()} - {self.dtype}:
-            raise ValueError(f"these states were made in {made.pop()}: begin anew with the sampler in {self.dtype}")
         branches = self._branches(cells)
         cost = {"nfe": len(rows), "passes": branches * len(rows), "tokens": new * len(rows)}
         cost["flops"] = branches * len(rows) * self._pass_flops(k, cells)

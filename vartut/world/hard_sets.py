@@ -6,19 +6,25 @@ in 30 to 85 % (`benchmarks/hard_set.py`).  Its prompts, of the test split, lie i
 they stay what they are when the code that drew them changes.
 """
 
+import hashlib
+
 from ..names import check_name
 from ..paths import data_folder, read_lines
 
-HARD = ("nano", "tiny")  # the sizes that have one
+SHA256 = {"nano": "764ab10d321597ab", "tiny": "TINYHASH"}  # of the prompts, a line each: the first 16 digits
+HARD = tuple(SHA256)  # the sizes that have one
 
 
 def hard(size: str) -> list[str]:
     """The hard set of the models of that size, in its fixed order.
 
-    Raises ValueError for a size that has none, FileNotFoundError where its file is missing.
+    Raises ValueError for a size that has none and where its file is damaged, FileNotFoundError where that is missing.
     """
     check_name(size, HARD, "size with a hard set")
     path = data_folder() / "prompts" / f"hard-{size}.txt"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: restore it with `git checkout data/prompts`")
-    return read_lines(path)
+    prompts = read_lines(path)
+    if hashlib.sha256("\n".join(prompts).encode()).hexdigest()[:16] != SHA256[size]:
+        raise ValueError(f"{path} is damaged: restore it with `git checkout data/prompts`")
+    return prompts
