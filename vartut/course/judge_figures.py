@@ -136,8 +136,9 @@ def draw_errors(table):
             ax.errorbar(range(len(rows)), 100 * rows.rate, 100 * bars, color=color, marker=marker, capsize=3)
             ax.set_xticks(range(len(rows)), ["clean", *(f"{s:g}" for s in rows.strength[1:])], fontsize=8, rotation=45)
             ax.set(title=damage) if error == "false reject" else ax.set(xlabel=unit)
-        row[0].set_ylabel(f"{error}s, %")
+        row[0].set_ylabel(f"{error}s, %\n(95 % interval)")
     axes[0, 0].set_ylim(-3, 103)
     axes[0, 0].yaxis.set_major_locator(MultipleLocator(25))
     axes[1, 0].set_ylim(-0.15, 5.15)  # a twentieth of the scale above
+    figure.align_ylabels(axes[:, 0])
     return figure
