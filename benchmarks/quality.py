@@ -5,7 +5,7 @@
 
 Every arm paints the first n test prompts of all eight tasks from the same seeds and is judged by the exact judge,
 which no arm but "oracle" sees.  In six of the eight tasks half of the prompts say
-something that training never showed.
+something that no training prompt says.
 """
 
 import argparse

@@ -48,7 +48,7 @@ def test_pieces_are_numbered_and_relations_named():
     figure = figures.draw_steps(torch.zeros(3, 8, 8), torch.zeros(8, 8), labels)
     assert titles(figure)[-1] == "2 pieces"
     assert [text.get_text() for text in figure.axes[3].texts] == ["1", "2"]
-    (ax,) = figures.draw_places(np.zeros((64, 64), dtype=int)).axes
+    (ax,) = figures.draw_places(np.zeros((63, 63), dtype=int)).axes
     assert {text.get_text() for text in ax.texts} >= set(world.RELATIONS)
 
 
@@ -56,13 +56,18 @@ def test_curves_scores_and_errors_are_drawn_as_given():
     rates = np.linspace(0.5, 1, 5)
     figure = figures.draw_coverage(rates, {"one": [0.9] * 5})
     assert np.allclose(figure.axes[1].lines[0].get_ydata(), 90)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["one", "95 %"]
     scores = pd.DataFrame({"method": ["a", "b"], "overall": [0.7, 0.8], "confidence": ["read_from_source", "other"]})
     (ax,) = figures.draw_scores(scores, {"a": "A", "b": "B"}, 0.65, 0.75).axes
     diamonds = [line for line in ax.lines if line.get_marker() == "D"]
     assert [line.get_xdata()[0] for line in diamonds] == [0.7, 0.8]
     assert [line.get_markerfacecolor() for line in diamonds] == ["C1", "white"]  # hollow: at second hand
     table = pd.read_csv(data_folder() / "results" / "judge_error.csv")
-    assert titles(figures.draw_errors(table)) == list(figures.DAMAGES)
+    figure = figures.draw_errors(table)
+    assert titles(figure) == [*figures.DAMAGES, *[""] * 5]
+    drawn = table.distortion.isin(["clean", *figures.DAMAGES]) & (table.changed_word == "all")
+    accepts = table[drawn & (table.error == "false accept")]
+    assert 100 * accepts.high.max() < figure.axes[5].get_ylim()[1], "every interval of false accepts is seen whole"
 
 
 def test_a_small_png_is_the_same_picture_in_fewer_bytes():

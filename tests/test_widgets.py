@@ -1,4 +1,4 @@
-"""Sliders above a picture: a turned knob draws anew, and a cell can turn every one."""
+"""Sliders above a picture: a turned knob draws anew, and a cell can ask for every position."""
 
 import io
 
@@ -47,18 +47,22 @@ def test_a_turned_knob_draws_anew(drawn):
     assert explorer.text == "90 < 100, side 2"
 
 
-def test_a_cell_turns_them_by_name_the_others_as_at_the_start(drawn):
+def test_a_cell_asks_by_name_the_others_as_at_the_start_and_turns_nothing(drawn):
     explorer, _ = drawn
+    picture = explorer.image.value
     assert explorer.at(shade=70, side=3) == "70 < 100, side 3"
     assert explorer.at(shade=20) == "20 < 100, side 2"
     assert (explorer.sliders["shade"].step, explorer.sliders["side"].step) == (10, 1)
     with pytest.raises(KeyError, match="shad"):
         explorer.at(shad=3)
+    assert [knob.value for knob in explorer.sliders.values()] == [40, 2], "the reader finds the first picture"
+    assert (explorer.image.value, explorer.text) == (picture, "40 < 100, side 2")
+    assert plt.get_fignums() == []
 
 
 def test_a_notebook_shows_it_with_a_text_beside(drawn, monkeypatch):
     shown = []
     monkeypatch.setattr("vartut.course.widgets.display", lambda data, raw: shown.append(data))
     drawn[0]._ipython_display_()
-    assert shown[0]["text/plain"] == "sliders, in a running notebook: shade, side"
+    assert shown[0]["text/plain"].startswith("run this cell to turn the sliders (shade, side)")
     assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == drawn[0].box.model_id

@@ -1,6 +1,7 @@
 """The world's scenes: pinned, true to their prompts, and the splits apart."""
 
 import hashlib
+import itertools
 from collections import Counter
 
 import pytest
@@ -204,7 +205,7 @@ def test_held_out_pairings_are_few_and_spread():
 
 
 def pairings(scene):
-    """What a scene shows or says that a rule of the splits speaks of."""
+    """What a rule of the splits speaks of: colours and textures that a scene shows, places that its prompt says."""
     description = parse(scene.prompt)
     found = {("color", o.shape, o.color) for o in scene.objects}
     found |= {("texture", o.shape, o.texture) for o in scene.objects if o.texture != "solid"}
@@ -224,10 +225,20 @@ CAN_BE_NOVEL = [task for task in world.TASKS if task not in ("single_object", "t
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_training_never_shows_what_is_held_out(split):
+def test_training_shows_no_pairing_and_says_no_place_that_is_held_out(split):
     for seed in (0, 1):
         for scene in world.sample("all", 1600, split, seed) + world.sample("dense", 400, split, seed):
             assert not pairings(scene) & HELD_OUT, scene
+
+
+def test_held_out_places_are_never_said_but_do_occur():
+    met = set()
+    for scene in world.sample("all", 2000):
+        for a, b in itertools.permutations(scene.objects, 2):
+            wide, high = b.x - a.x, b.y - a.y
+            met |= {("across", a.shape, b.shape)} if wide > 2 * abs(high) else set()
+            met |= {("down", a.shape, b.shape)} if high > 2 * abs(wide) else set()
+    assert met > world.HELD_OUT_PLACES, "texts say that such pictures occur"
 
 
 def test_every_second_test_prompt_says_something_held_out():

@@ -3,7 +3,7 @@
 
 # exercise 1.1
 def crescent(x, y):
-    """Signed distance to a crescent; x and y are tensors."""
+    """A field that is right at the edge of a crescent, negative inside; x and y are tensors."""
     circle = torch.hypot(x, y) - 0.9
     bite = torch.hypot(x - 0.4, y) - 0.75
     return torch.maximum(circle, -bite)
@@ -201,6 +201,27 @@ def most_facts(description, found):
 
 # mistake 1.3
 def most_facts(description, found):
+    groups, best = description.groups, 0
+    for cast in itertools.permutations([*found, None], len(groups)):
+        facts = sum(sum(_facts(group, o)) for group, o in zip(groups, cast) if o)
+        facts += sum(bool(cast[i] and cast[j] and stands(cast[i], cast[j], r)) for i, r, j in description.relations)
+        best = max(best, facts)
+    return best
+
+
+# mistake 1.3
+def most_facts(description, found):
+    groups, best = description.groups, 0
+    for cast in itertools.permutations([*found, *[None] * len(groups)], len(groups)):
+        facts = sum(sum(_facts(group, o)) for group, o in zip(groups, cast) if o)
+        for i, r, j in description.relations:
+            facts += cast[i] is None or cast[j] is None or bool(stands(cast[i], cast[j], r))
+        best = max(best, facts)
+    return best
+
+
+# mistake 1.3
+def most_facts(description, found):
     return list(found)
 
 
@@ -249,6 +270,14 @@ def prompts_needed(reach):
 
 # mistake 1.4
 def prompts_needed(reach):
+    k = 1
+    while wilson(k, 2 * k)[1] > 0.5 + reach:
+        k += 1
+    return k
+
+
+# mistake 1.4
+def prompts_needed(reach):
     return wilson(47, 94)
 
 
@@ -263,17 +292,18 @@ def share_fooled(accepted, n):
     return accepted[:, :n].any(axis=1).mean()
 
 
-# What we measured.  Hypothesis: the judge's mistakes are luck, the same for every false prompt.  Prediction: the share
-# of prompts that fool it follows 1 - (1 - rate)^n, with the rate of all pictures together.
-# Measured, 48 false prompts: pooled rate 8 %.
+# What we measured.  Hypothesis: the judge's mistakes are luck, the same for every false prompt.
+# Prediction: the share of prompts that fool it follows 1 - (1 - rate)^n, with the rate of all
+# pictures together.  Measured, 48 false prompts: pooled rate 8 %.
 #
 #     n          1     4    16    64
 #     formula  0.08  0.30  0.76  1.00
 #     measured 0.08  0.19  0.25  0.29
 #
-# Wilson's interval of the last, 14 of 48, is 0.18 to 0.43, so 48 prompts are plenty: the hypothesis falls.  All 24
-# "one more" prompts withstood 64 tearings, and so did 10 of the 24 "one fewer"; 10 others were accepted 20 to 30 times
-# of 64.  The mistakes sit on a few prompts.  The formula with one rate for all is an upper bound (Jensen's inequality).
+# Wilson's interval of the last, 14 of 48, is 0.18 to 0.43, so 48 prompts are plenty: the
+# hypothesis falls.  All 24 "one more" prompts withstood 64 tearings, and so did 10 of the 24 "one
+# fewer"; 10 others were accepted 20 to 30 times of 64.  The mistakes sit on a few prompts.  The
+# formula with one rate for all is an upper bound (Jensen's inequality).
 def experiment(pictures=64, reach=1):
     from dataclasses import replace
 
@@ -324,3 +354,33 @@ def share_fooled(accepted, n):
 # mistake 1.5
 def share_fooled(accepted, n):
     return accepted[:, :n].any(axis=1)
+
+
+# mistake 1.5
+def share_fooled(accepted, n):
+    return accepted[:, n - 1].mean()
+
+
+# mistake 1.5
+def share_fooled(accepted, n):
+    return accepted[:, : n - 1].any(axis=1).mean()
+
+
+# mistake 1.5
+def share_fooled(accepted, n):
+    return accepted[:n].any(axis=1).mean()
+
+
+# mistake 1.5
+def share_fooled(accepted, n):
+    return accepted[:, :n].any(axis=1).sum()
+
+
+# mistake 1.5
+def share_fooled(accepted, n):
+    return 100 * accepted[:, :n].any(axis=1).mean()
+
+
+# mistake 1.5
+def share_fooled(accepted, n):
+    return (1 - (1 - accepted.mean(axis=1)) ** n).mean()

@@ -19,6 +19,7 @@ DAMAGES = {
     "torn": "reach, pixels",
     "shuffled": "share",
 }  # of data/results/judge_error.csv, with the unit of their strength
+PLACES = ((7, 32), (56, 32), (32, 8), (32, 56), (9, 9))  # of the words in `draw_places`
 
 
 def draw_grids(distance: torch.Tensor, cover: torch.Tensor, picture: torch.Tensor):
@@ -41,7 +42,8 @@ def draw_fields(fields: dict[str, torch.Tensor], span: torch.Tensor):
     figure, axes = plt.subplots(2, 4, figsize=(6.4, 3.6))
     for ax, (name, field) in zip(axes.flat, fields.items()):
         there, field = span.numpy(), field.numpy()
-        ax.contourf(there, there, field, levels=np.arange(-0.9, 1.6, 0.3), cmap="vlag", vmin=-1, vmax=1)
+        levels = np.arange(-0.9, 1.6, 0.3)
+        ax.contourf(there, there, field, levels=levels, cmap="vlag", vmin=-1, vmax=1, extend="both")
         ax.contour(there, there, field, levels=[0], colors="black", linewidths=2)
         ax.set(aspect="equal", title=name)
         ax.invert_yaxis()  # y grows downwards, as in a picture
@@ -78,13 +80,13 @@ def draw_steps(picture: torch.Tensor, distance: torch.Tensor, labels: np.ndarray
 
 
 def draw_places(held: np.ndarray):
-    """(64, 64) numbers 0 to 5: for each place of an object no relation to the middle one holds, one, or two of them."""
+    """(63, 63) numbers 0 to 5: with an object at pixel 1 to 63 no relation to the middle one holds, one, or two."""
     palette = [(1.0, 1.0, 1.0), *sns.color_palette("colorblind")[:4], (0.73, 0.73, 0.73)]
     figure, ax = plt.subplots(figsize=(4, 4.2))
-    ax.imshow(np.array(palette)[held])
+    ax.imshow(np.array(palette)[held], extent=(0.5, 63.5, 63.5, 0.5))
     ax.add_patch(plt.Circle((32, 32), 8, fill=False, linewidth=2, edgecolor="black"))
-    for text, place in zip((*RELATIONS, "two"), ((7, 32), (56, 32), (32, 8), (32, 56), (9, 9))):
-        ax.text(*place, text, ha="center", va="center")
+    for text, place, shade in zip((*RELATIONS, "two"), PLACES, ("white", "black", "white", "black", "black")):
+        ax.text(*place, text, ha="center", va="center", color=shade)  # white on the dark blue and green
     ax.text(32, 32, "?", ha="center", va="center", weight="bold")
     ax.set_title("where the other centre must be")
     ax.set_axis_off()
@@ -97,7 +99,7 @@ def draw_coverage(rates: np.ndarray, curves: dict[str, list[float]], end: float 
     for ax, low, title in zip(axes, (0, end), ("all rates", f"the end, from {end:g} on")):
         for name, curve in curves.items():
             ax.plot(rates, 100 * np.array(curve), label=name, linewidth=1)
-        ax.axhline(95, color="black", linewidth=1, linestyle="--")
+        ax.axhline(95, color="black", linewidth=1, linestyle="--", label="95 %")
         ax.set(xlim=(low, 1), ylim=(50, 101), xlabel="true success rate, n = 100 prompts", title=title)
     axes[0].set_ylabel("intervals that contain it, %")
     axes[0].legend()
@@ -123,17 +125,20 @@ def draw_scores(scores, names: dict[str, str], low: float, high: float):
 
 
 def draw_errors(table):
-    """False rejects and false accepts against the strength of each damage, with their 95 % intervals."""
+    """False rejects and, on a scale of their own, false accepts against the strength of each damage, with intervals."""
     overall = table[table.changed_word == "all"]
-    figure, axes = plt.subplots(1, 5, figsize=(9.6, 2.8), sharey=True)
-    for ax, (damage, unit) in zip(axes, DAMAGES.items()):
-        for error, marker in (("false reject", "o"), ("false accept", "s")):
+    figure, axes = plt.subplots(2, 5, figsize=(9.6, 4.4), sharex="col", sharey="row")
+    for (error, marker), row in zip((("false reject", "o"), ("false accept", "s")), axes):
+        for ax, (damage, unit) in zip(row, DAMAGES.items()):
             rows = overall[overall.distortion.isin(["clean", damage]) & (overall.error == error)]
             bars = np.stack([rows.rate - rows.low, rows.high - rows.rate]).clip(min=0)
-            ax.errorbar(range(len(rows)), 100 * rows.rate, 100 * bars, marker=marker, capsize=3, label=error)
-        ax.set_xticks(range(len(rows)), ["clean", *(f"{s:g}" for s in rows.strength[1:])], fontsize=8, rotation=45)
-        ax.set(title=damage, xlabel=unit)
-    axes[0].set(ylabel="error, % (95 % interval)", ylim=(-3, 103))
-    axes[0].yaxis.set_major_locator(MultipleLocator(25))
-    axes[0].legend(fontsize=8)
+            color = "C0" if error == "false reject" else "C1"
+            ax.errorbar(range(len(rows)), 100 * rows.rate, 100 * bars, color=color, marker=marker, capsize=3)
+            ax.set_xticks(range(len(rows)), ["clean", *(f"{s:g}" for s in rows.strength[1:])], fontsize=8, rotation=45)
+            ax.set(title=damage) if error == "false reject" else ax.set(xlabel=unit)
+        row[0].set_ylabel(f"{error}s, %\n(95 % interval)")
+    axes[0, 0].set_ylim(-3, 103)
+    axes[0, 0].yaxis.set_major_locator(MultipleLocator(25))
+    axes[1, 0].set_ylim(-0.15, 5.15)  # a twentieth of the scale above
+    figure.align_ylabels(axes[:, 0])
     return figure

@@ -1,7 +1,7 @@
-"""Something to turn: sliders, a picture and a line of text.
+"""Something to turn: sliders, a line of text and a picture.
 
 Only widgets that ipywidgets 7.7 and 8 share.  The picture is an `Image` and the text an `HTML` widget that a callback
-refills, so nothing leaves through the kernel's output channel, and a cell can turn every knob and print the text.
+refills, so nothing leaves through the kernel's output channel, and a cell can print the text of every position.
 """
 
 import html
@@ -24,8 +24,9 @@ class Explorer:
         self.draw, self.starts = draw, {name: numbers[2] for name, numbers in sliders.items()}
         self.sliders = {name: slider(name, *numbers) for name, numbers in sliders.items()}
         self.image, self.line = ipywidgets.Image(format="png"), ipywidgets.HTML()
-        knobs = ipywidgets.VBox(list(self.sliders.values()))
-        self.box = ipywidgets.VBox([ipywidgets.HBox([knobs, self.image]), self.line])
+        knobs = ipywidgets.HBox(list(self.sliders.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
+        start = ipywidgets.Layout(align_items="flex-start")  # else the picture is stretched to the window's width
+        self.box = ipywidgets.VBox([knobs, self.line, self.image], layout=start)
         self.text = ""
         for knob in self.sliders.values():
             knob.observe(self._refill, names="value")
@@ -37,18 +38,22 @@ class Explorer:
         plt.close(figure)
 
     def at(self, **values: int) -> str:
-        """The text with the sliders at these values, and those that are not named where they were at the start."""
-        for name, value in (self.starts | values).items():
-            self.sliders[name].value = value
-        return self.text
+        """The text for these values, the others as at the start; the sliders stay where they are."""
+        for name in values:
+            self.sliders[name]  # KeyError for one that there is not
+        figure, text = self.draw(**(self.starts | values))
+        plt.close(figure)
+        return text
 
     def _ipython_display_(self) -> None:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        text = f"sliders, in a running notebook: {', '.join(self.sliders)}"
+        names = ", ".join(knob.description for knob in self.sliders.values())
+        text = f"run this cell to turn the sliders ({names}); what they say is printed below"
         display({"application/vnd.jupyter.widget-view+json": view, "text/plain": text}, raw=True)
 
 
 def slider(name: str, low: int, high: int, start: int, step: int = 1) -> ipywidgets.IntSlider:
-    """A slider that calls back when it is let go."""
+    """A slider that calls back when it is let go, its name and its value seen whole."""
     look = {"description": name.replace("_", " "), "continuous_update": False}
+    look |= {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="320px", flex="0 0 auto")}
     return ipywidgets.IntSlider(value=start, min=low, max=high, step=step, **look)

@@ -3,7 +3,7 @@
 The prompts are `vartut.world.prompts(task, n)` of the test split; picture i of a task is painted from a seed that
 depends on (seed, task, i) alone, so that arms of an experiment with the same seed start from the same noise: a plain
 sample is the first picture that a search sees.  The odd half of the prompts of a task says something that training
-never showed (the tasks single_object and two_object apart).
+never says (the tasks single_object and two_object apart).
 """
 
 from dataclasses import dataclass

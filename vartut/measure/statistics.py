@@ -15,7 +15,12 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     successes, n = whole(successes=successes), whole(n=n)
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"an interval needs 0 <= successes <= n and n > 0; got {successes} of {n}")
-    p = successes / n
+    return wilson_of(successes / n, n, z)
+
+
+def wilson_of(p: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval (low, high) where a share p of n > 0 succeeded: the rates r with
+    (p - r)^2 <= z^2 r (1 - r) / n."""
     middle = p + z * z / (2 * n)
     half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     whole_range = 1 + z * z / n

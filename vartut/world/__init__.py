@@ -1,7 +1,7 @@
 """The world of shapes: everything of it that others use can be reached from here, as `vartut.world.NAME`.
 
 - `grammar.py`: the words of the world, and the prompts made of them: `parse`, `describe`, `words`, `token_ids`
-- `scenes.py`: scenes of every task, and what the train split never shows: `sample`, `prompts`
+- `scenes.py`: scenes of every task, and what the train split never says: `sample`, `prompts`
 - `hard_sets.py`: stored prompts on which a search has room to climb: `hard`
 - `renderer.py`: scenes to pictures: `render`
 - `finding.py`: the objects of a picture, from its pixels alone: `find`

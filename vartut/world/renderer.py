@@ -11,7 +11,8 @@ from .scenes import Scene
 GROUND = (0.93, 0.92, 0.90)
 PLAIN = {"device": "cpu", "dtype": torch.float32}  # whatever defaults the user has set
 
-# Signed distances in units of the object's radius, negative inside, y downwards (formulas after Inigo Quilez).
+# Signed distances in units of the object's radius, negative inside, y downwards (formulas after Inigo Quilez).  A union
+# keeps the edge and not every distance; only the pixel at the edge counts.
 
 
 def _polygon(x, y, corners):
@@ -65,11 +66,12 @@ def _paleness(texture: str, x, y):
 
 
 def render(scenes: list[Scene], size: int = 64) -> torch.Tensor:
-    """Paint scenes: (B, 3, size, size) in [0, 1], float32; `size` in pixels, 64 as trained on.
+    """Paint scenes: (B, 3, size, size) in [0, 1], float32; `size` in pixels, 64 as trained on."""
+    return _pictures(scenes, whole(least=8, size=size))
 
-    Objects of a scene never overlap, so they are added in any order: all of one kind at once.
-    """
-    size = whole(least=8, size=size)
+
+def _pictures(scenes: list[Scene], size: int) -> torch.Tensor:
+    """Objects of a scene never overlap, so they are added in any order: all of one kind at once."""
     canvas = torch.tensor(GROUND, **PLAIN).view(1, 3, 1, 1).repeat(len(scenes), 1, size, size)
     kinds: dict[tuple[str, str], list] = {}
     for row, scene in enumerate(scenes):

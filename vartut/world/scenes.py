@@ -1,4 +1,4 @@
-"""Scenes: what stands in a picture, the prompt that is true of it, and what the train split never shows.
+"""Scenes: what stands in a picture, the prompt that is true of it, and what the train split never says.
 
 A scene is one to five flat shapes on a calm light ground.  Everything about it is discrete (eight shapes, eight
 colours, three textures, two sizes, centres on a lattice of four pixels), so a prompt about it is either true or false
@@ -21,8 +21,9 @@ TASKS = (*SHORT_TASKS, "dense")
 DENSE_FACTS = range(3, 15)  # how many facts a dense prompt has
 LATTICE = 4  # centres lie on multiples of this many pixels
 
-# What the train split never shows.  A pairing is a fact about one object; a relation combination is about two shapes,
-# written with the left or upper shape first, so that "left of" and "right of" hide the same pictures.
+# What no prompt of the train split says.  Colours and textures of a shape are not shown there either.  Places (written
+# with the left or upper shape first, one key for "left of" and "right of") are only never said: of two objects without
+# a relation between them in the prompt, every order occurs.
 HELD_OUT_COLORS = {(shape, tuple(COLORS)[(3 * i + 1) % 8]) for i, shape in enumerate(SHAPES)}
 HELD_OUT_TEXTURES = {("star", "striped"), ("ring", "dotted"), ("heart", "striped"), ("square", "dotted")}
 HELD_OUT_PLACES = {
@@ -138,13 +139,13 @@ def _groups(counts, shapes, said) -> tuple[Group, ...]:
 
 
 def place_key(relation: str, first: str, second: str) -> tuple[str, str, str]:
-    """The picture behind a relation: (axis, left or upper shape, right or lower shape)."""
+    """One key for both ways to say a place: (axis, left or upper shape, right or lower shape)."""
     axis = "across" if relation in ("left of", "right of") else "down"
     return (axis, first, second) if relation in ("left of", "above") else (axis, second, first)
 
 
 def held_out(description: Description) -> bool:
-    """True if the prompt says something that the train split never shows."""
+    """True if the prompt says something that the train split never says."""
     groups = description.groups
     if any((g.shape, g.color) in HELD_OUT_COLORS for g in groups):
         return True
@@ -204,7 +205,7 @@ def _stands(a: Object, b: Object, relation: str) -> bool:
 
 def _scene(task: str, split: str, seed: int, index: int, facts: int | None = None) -> Scene:
     rng = random.Random(f"{task}/{split}/{seed}/{index}" + (f"/{facts}" if facts else ""))
-    novel = split == "test" and index % 2 == 1  # the odd half of the test split says something never trained on
+    novel = split == "test" and index % 2 == 1  # the odd half of the test split says something that training never says
     can_be_novel = task not in ("single_object", "two_object")
     dense = task == "dense"
     if dense and facts is None:
@@ -226,8 +227,8 @@ def sample(
     """Scenes `first` to `first + n - 1` of a task ("all" cycles through the eight of short prompts).
 
     `facts` asks for dense prompts of so many facts, 3 to 14 (None: as many as each draws).  Scene i is a function of
-    (task, split, seed, i), and of `facts` where given, alone.  `split` is "train", "validation" (fresh draws from what
-    training shows) or "test" (every second scene has a pairing that training never shows, where its task can).
+    (task, split, seed, i), and of `facts` where given, alone.  `split` is "train", "validation" (fresh draws of
+    the same kind) or "test" (every second prompt says something that training never says, where its task can).
     Raises ValueError for an unknown task or split.
     """
     check_name(task, (*TASKS, "all"), "task")
