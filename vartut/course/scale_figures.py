@@ -16,11 +16,11 @@ SIDES = [f"{n} × {n}" for n in SCALES]
 SMALL = 9  # points, of the labels at axes
 
 
-def name_blocks(axis, lengths: list[int], names: list[str]) -> None:
+def name_blocks(axis, lengths: list[int], names: list[str], rotation: float = 0) -> None:
     """Ticks in the middle of consecutive blocks of these lengths; an empty name leaves its tick out."""
     middles = np.cumsum(lengths) - np.array(lengths) / 2 - 0.5
     named = [(middle, name) for middle, name in zip(middles, names) if name]
-    axis.set_ticks(*zip(*named), fontsize=SMALL)
+    axis.set_ticks(*zip(*named), fontsize=SMALL, rotation=rotation)
 
 
 def draw_pairs(tables: dict[str, torch.Tensor], wasted: torch.Tensor, best: tuple[float, float]) -> None:
@@ -53,7 +53,7 @@ def draw_masks(masks: dict[str, torch.Tensor], lengths: list[int], names: list[s
         for edge in np.cumsum(lengths)[:-1] - 0.5:
             ax.axhline(edge, color="white", linewidth=0.8)
             ax.axvline(edge, color="white", linewidth=0.8)
-        name_blocks(ax.xaxis, lengths, names)
+        name_blocks(ax.xaxis, lengths, names, rotation=90)
         name_blocks(ax.yaxis, lengths, names)
 
 
@@ -63,7 +63,7 @@ def draw_weights(weights: dict[str, torch.Tensor], lengths: list[int], names: li
     for ax, (title, table) in zip(axes, weights.items()):
         image = heat(ax, table, title, 0, 1)
         ax.set_xlabel("is seen")
-        name_blocks(ax.xaxis, lengths, names)
+        name_blocks(ax.xaxis, lengths, names, rotation=90)
     axes[0].set_ylabel("sees")
     name_blocks(axes[0].yaxis, lengths, names)
     plt.colorbar(image, ax=axes, shrink=0.8, label="weight")
