@@ -260,6 +260,11 @@ def settings_of_any_kind(sampler, prompts) -> None:
         refused(lambda value=value: sampler.tuned(guidance=value), f"guidance={value}")
     assert "did you mean" in refused(lambda: sampler.tuned(cfg=3), "an unknown setting")
     assert sampler.guidance is before
+    settings = {name: value for name, value in vars(sampler).items() if isinstance(value, list)}
+    tuned = vars(sampler.tuned())
+    for name, value in settings.items():
+        assert tuned[name] == value
+        assert tuned[name] is not value, f"{name} of the tuned sampler is the original's own list"
 
 
 def guidance_may_change_on_the_way(sampler, prompts) -> None:

@@ -1,11 +1,15 @@
 """What the test cell of an exercise prints: solved, not solved yet and why, or nothing where the reader's bug shows."""
 
+import math
 import subprocess
 import sys
+from fractions import Fraction
 
+import numpy as np
 import pytest
+import torch
 
-from vartut.course.exercises import exercise
+from vartut.course.exercises import exercise, number
 
 
 def test_an_exercise_says_how_it_stands(capsys):
@@ -55,6 +59,27 @@ def test_a_test_may_use_the_answer_in_a_function_of_its_own(capsys):
         assert number(None) == 1, "one"
     said = "'NoneType' object has no attribute 'item'"
     assert capsys.readouterr().out == f"2.1 not solved yet, the test cannot use an answer of this type: {said}\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [2, 2.0, Fraction(2), np.int64(2), np.float32(2), np.array(2), np.array([2]), torch.tensor(2), torch.tensor([2.0])],
+)
+def test_a_number_of_any_kind_is_one(answer):
+    assert number(answer) == 2
+    assert type(number(answer)) is float
+
+
+@pytest.mark.parametrize(
+    "answer", [None, "2", True, [2], (2,), {}, np.array([2, 2]), np.array([]), torch.ones(2), torch.tensor(True), 2j]
+)
+def test_what_is_no_number_or_several_is_none(answer):
+    assert number(answer) is None
+
+
+def test_nan_is_a_number_that_its_test_refuses():
+    assert math.isnan(number(float("nan")))
+    assert math.isnan(number(torch.tensor(math.nan)))
 
 
 SCRIPT = """

@@ -365,6 +365,13 @@ def test_tuned_shares_the_weights_and_leaves_the_original(sampler):
     assert cold.transformer is sampler.transformer
     assert cold.temperature == [0] * 6
     assert sampler.temperature[0] == 1
+    handed, given = sampler.tuned(), [3.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+    handed.guidance.reverse()
+    handed.temperature[0] = 7
+    assert sampler.temperature[0] == 1
+    other = sampler.tuned(guidance=given)
+    other.guidance.reverse()
+    assert given[0] == 3
 
 
 def test_settings_per_scale_are_of_any_kind(sampler):

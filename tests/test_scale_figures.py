@@ -26,6 +26,11 @@ def panels() -> list:
     return plt.gcf().axes
 
 
+def named(axis) -> dict[float, str]:
+    """Where the ticks stand, and their labels."""
+    return dict(zip(axis.get_ticklocs(), (label.get_text() for label in axis.get_ticklabels())))
+
+
 def test_pairs_have_their_probabilities_and_the_star():
     table = torch.tensor([[0.5, 0.0], [0.25, 0.25]])
     figures.draw_pairs({"one": table, "two": table}, torch.linspace(1, 4, 81).view(9, 9), (0.3, 0.7))
@@ -36,10 +41,15 @@ def test_pairs_have_their_probabilities_and_the_star():
 
 def test_masks_and_weights_are_shown_as_they_are():
     mask = block_causal_mask([2, 1, 4])
-    figures.draw_masks({"blocks": mask, "none": torch.ones(7, 7)}, [2, 1, 4])
+    names = ["text", "1 × 1", "2 × 2"]
+    figures.draw_masks({"blocks": mask, "none": torch.ones(7, 7)}, [2, 1, 4], names)
     assert np.array_equal(panels()[0].images[0].get_array(), mask.float().numpy())
-    figures.draw_weights({"a": torch.eye(3), "b": torch.eye(3)})
+    for axis in (panels()[1].xaxis, panels()[1].yaxis):
+        assert named(axis) == {0.5: "text", 2: "1 × 1", 4.5: "2 × 2"}  # in the middle of each block
+    figures.draw_weights({"a": torch.eye(7), "b": torch.eye(7)}, [2, 1, 4], names)
     assert [ax.get_title() for ax in panels()][:2] == ["a", "b"]
+    assert list(named(panels()[0].yaxis).values()) == list(named(panels()[1].xaxis).values()) == names
+    assert named(panels()[1].yaxis) == {}
 
 
 def test_likeness_is_split_by_map_and_its_place_marked():
@@ -59,8 +69,19 @@ def test_exact_zeros_of_an_influence_stay_blank(words):
     shown = panels()[0].images[0].get_array()
     assert int(np.isnan(np.ma.filled(shown, np.nan)).sum()) == 1
     assert shown[1, 0] == -3
-    names = [label.get_text() for label in panels()[0].get_xticklabels()]
-    assert names == ["text"] * (words > 0) + [str(n) for n in SCALES]
+    names = ["text"] * (words > 0) + [str(n) for n in SCALES[1:]]  # no room for a label at the map of side 1
+    assert list(named(panels()[0].xaxis).values()) == names
+    assert {label.get_fontsize() for label in panels()[0].get_xticklabels()} == {figures.SMALL}
+
+
+def test_influence_has_a_colour_per_decade():
+    values = 10.0 ** torch.arange(-1, 4).repeat(130, 26)
+    figures.draw_influence({"a": values, "b": values}, 0)
+    image = panels()[0].images[0]
+    assert image.get_cmap().N == 5
+    assert image.get_clim() == (-1.5, 3.5)
+    assert len({image.cmap(image.norm(decade)) for decade in range(-1, 4)}) == 5
+    assert list(panels()[2].get_yticks()) == [-1, 0, 1, 2, 3]
 
 
 def test_bars_and_lines_have_an_entry_per_map():
@@ -68,8 +89,9 @@ def test_bars_and_lines_have_an_entry_per_map():
     assert [len(ax.patches) for ax in panels()] == [12, 6]
     figures.draw_distributions({"T = 1": torch.tensor([0.7, 0.3]), "top-k 1": torch.tensor([1.0, 0.0])})
     assert [len(ax.patches) for ax in panels()] == [2, 2]
-    figures.draw_chances({"T = 1": [1.0] * 6, "T = 2": [0.5] * 6})
-    assert [list(line.get_ydata()) for line in panels()[0].lines] == [[1.0] * 6, [0.5] * 6]
+    figures.draw_chances({"one": {"T = 1": [1.0] * 6, "T = 2": [0.5] * 6}, "two": {"T = 1": [0.2] * 6}})
+    drawn = [[list(line.get_ydata()) for line in ax.lines] for ax in panels()]
+    assert drawn == [[[1.0] * 6, [0.5] * 6], [[0.2] * 6]]
 
 
 def test_dials_are_drawn_from_the_shipped_table():

@@ -14,6 +14,21 @@ def torn(q, m, T=1.0):
     return 1 - sharp.pow(m).sum()
 
 
+# exercise 3.1
+def torn(q, m, T=1.0):
+    import math
+
+    red, blue = math.log(q) / T, math.log(1 - q) / T
+    both = math.log(math.exp(red) + math.exp(blue))
+    return 1 - math.exp(m * (red - both)) - math.exp(m * (blue - both))
+
+
+# exercise 3.1
+def torn(q, m, T=1.0):
+    q = 1 / (1 + ((1 - q) / q) ** (1 / T))  # by odds
+    return 1 - q**m - (1 - q) ** m
+
+
 # mistake 3.1
 def torn(q, m, T=1.0):
     q = q ** (1 / T)  # not rescaled
@@ -40,6 +55,27 @@ def torn(q, m, T=1.0):
 # mistake 3.1
 def torn(q, m, T=1.0):
     return float("nan")
+
+
+# mistake 3.1
+def torn(q, m, T=1.0):
+    return 2 * q * (1 - q)  # of two tokens
+
+
+# mistake 3.1
+def torn(q, m, T=1.0):
+    q = q ** (1 / T) / (q ** (1 / T) + (1 - q) ** (1 / T))
+    return q**m + (1 - q) ** m  # to be whole
+
+
+# mistake 3.1
+def torn(q, m, T=1.0):
+    return torch.tensor([q, 1 - q])
+
+
+# mistake 3.1
+def torn(q, m, T=1.0):
+    return "27 %"
 
 
 # exercise 3.2
@@ -162,6 +198,52 @@ def verdict(read, tokens):
     return "sound" if same else "leaks"
 
 
+# mistake 3.3
+def verdict(read, tokens):
+    before, sees = read(tokens), []
+    for j in range(6):
+        tokens[j].add_(1).remainder_(512)  # in place, and never undone
+        sees.append([not torch.equal(a, b) for a, b in zip(before, read(tokens))])
+    return "leaks" if any(sees[j][k - 1] for j in range(6) for k in range(1, 6) if j >= k) else "sound"
+
+
+# mistake 3.3
+def verdict(read, tokens):
+    before = read(tokens)
+    for k in range(1, 6):
+        changed = [t + 1 if i >= k else t for i, t in enumerate(tokens)]  # 511 becomes 512
+        if not torch.equal(before[k - 1], read(changed)[k - 1]):
+            return "leaks"
+    return "sound"
+
+
+# mistake 3.3
+def verdict(read, tokens):
+    before, sees = read(tokens), []
+    for j in range(6):
+        changed = [(t + 1) % 512 if k == j else t for k, t in enumerate(tokens)]
+        sees.append([not torch.equal(a, b) for a, b in zip(before, read(changed))])
+    if any(sees[j][k] for j in range(6) for k in range(5) if j >= k):  # inputs[0] is not read by map 0
+        return "leaks"
+    return "sound" if all(sees[j][k] for j in range(6) for k in range(5) if j <= k) else "blind"
+
+
+# mistake 3.3
+def verdict(read, tokens):
+    before, sees = read(tokens), []
+    for j in range(6):
+        changed = [t * 0 if k == j else t for k, t in enumerate(tokens)]  # no change where all is 0
+        sees.append([not torch.equal(a, b) for a, b in zip(before, read(changed))])
+    if any(sees[j][k - 1] for j in range(6) for k in range(1, 6) if j >= k):
+        return "leaks"
+    return "sound" if all(sees[j][k - 1] for j in range(6) for k in range(1, 6) if j < k) else "blind"
+
+
+# mistake 3.3
+def verdict(read, tokens):
+    return True
+
+
 # exercise 3.4
 def our_guidance(cfg, K):
     """g at scales 0 to K - 1, for VAR's cfg; K is at least 2."""
@@ -198,6 +280,21 @@ def our_guidance(cfg, K):
     return [1 + cfg * k / (K - 1) for k in range(1, K)]
 
 
+# mistake 3.4
+def our_guidance(cfg, K):
+    return [1 + cfg * (K - 1 - k) / (K - 1) for k in range(K)]
+
+
+# mistake 3.4
+def our_guidance(cfg, K):
+    return [float("nan")] * K
+
+
+# mistake 3.4
+def our_guidance(cfg, K):
+    return ["1 + t"] * K
+
+
 # exercise 3.5
 # Hypothesis: reversed is worse. Cold first maps choose the likeliest composition, be it wrong, and hot last maps tear.
 prediction = 60  # of 100
@@ -230,6 +327,17 @@ def counts(sampler, prompts, seeds):
     settings = sampler.temperature, list(reversed(sampler.temperature))
     images = [paint(sampler.tuned(temperature=t), prompts, seeds) for t in settings]
     return [sum(v.correct for v in judge(pictures, prompts)) for pictures in images]
+
+
+# exercise 3.5
+prediction, needed = np.int64(110), torch.tensor(126)
+
+
+def counts(sampler, prompts, seeds):
+    def right(one):
+        return sum(v.correct for v in judge(paint(one, prompts, seeds), prompts))
+
+    return np.array([right(sampler), right(sampler.tuned(temperature=sampler.temperature[::-1]))])
 
 
 # mistake 3.5
@@ -277,3 +385,35 @@ prediction, needed = 60, 63  # only one of the rates has a variance
 def counts(sampler, prompts, seeds):
     other = sampler.tuned(temperature=sampler.temperature[::-1])
     return [sum(v.correct for v in judge(paint(s, prompts, seeds), prompts)) for s in (sampler, other)]
+
+
+# mistake 3.5
+prediction, needed = 60, 126
+
+
+def counts(sampler, prompts, seeds):
+    first = sum(v.correct for v in judge(paint(sampler, prompts, seeds), prompts))
+    sampler.temperature.reverse()  # the sampler that was given
+    return first, sum(v.correct for v in judge(paint(sampler, prompts, seeds), prompts))
+
+
+# mistake 3.5
+prediction, needed = 60, 126
+
+
+def counts(sampler, prompts, seeds):
+    first = sum(v.correct for v in judge(paint(nano, prompts, seeds), prompts))
+    nano.temperature.reverse()  # everybody's nano
+    return first, sum(v.correct for v in judge(paint(nano, prompts, seeds), prompts))
+
+
+# mistake 3.5
+prediction, needed, counts = 0.6, 126, None  # a share
+
+
+# mistake 3.5
+prediction, needed, counts = 1000, 126, None
+
+
+# mistake 3.5
+prediction, needed, counts = 60, float("nan"), None

@@ -8,8 +8,19 @@ notebook with its exercises still open runs from top to bottom.  Any other excep
 visible.
 """
 
+import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def number(answer) -> float | None:
+    """The answer as a float if it is one number of any kind (Python's, NumPy's, a tensor of one element), else None."""
+    if hasattr(answer, "item"):
+        try:
+            answer = answer.item()
+        except (ValueError, RuntimeError):  # several elements, or none
+            return None
+    return float(answer) if isinstance(answer, numbers.Real) and not isinstance(answer, bool) else None
 
 
 class Check:

@@ -13,6 +13,14 @@ from ..models.tokenizer import SCALES
 from .style import DASHES, MAP, MARKERS, heat
 
 SIDES = [f"{n} × {n}" for n in SCALES]
+SMALL = 9  # points, of the labels at axes
+
+
+def name_blocks(axis, lengths: list[int], names: list[str], rotation: float = 0) -> None:
+    """Ticks in the middle of consecutive blocks of these lengths; an empty name leaves its tick out."""
+    middles = np.cumsum(lengths) - np.array(lengths) / 2 - 0.5
+    named = [(middle, name) for middle, name in zip(middles, names) if name]
+    axis.set_ticks(*zip(*named), fontsize=SMALL, rotation=rotation)
 
 
 def draw_pairs(tables: dict[str, torch.Tensor], wasted: torch.Tensor, best: tuple[float, float]) -> None:
@@ -36,59 +44,64 @@ def draw_pairs(tables: dict[str, torch.Tensor], wasted: torch.Tensor, best: tupl
     plt.colorbar(levels, ax=axes[-1])
 
 
-def draw_masks(masks: dict[str, torch.Tensor], lengths: list[int]) -> None:
-    """Small masks (N, N) beside each other, with lines between blocks of these lengths."""
-    _, axes = plt.subplots(1, len(masks), figsize=(3.1 * len(masks), 3.1))
+def draw_masks(masks: dict[str, torch.Tensor], lengths: list[int], names: list[str]) -> None:
+    """Small masks (N, N) beside each other, with lines between blocks of these lengths and names."""
+    _, axes = plt.subplots(1, len(masks), figsize=(3.6 * len(masks), 3.4))
     for ax, (name, mask) in zip(axes, masks.items()):
         heat(ax, mask, name, 0, 1)
-        ax.set(xlabel="may be seen", ylabel="sees")
+        ax.set(xlabel="may be seen (bright)", ylabel="sees")
         for edge in np.cumsum(lengths)[:-1] - 0.5:
             ax.axhline(edge, color="white", linewidth=0.8)
             ax.axvline(edge, color="white", linewidth=0.8)
+        name_blocks(ax.xaxis, lengths, names, rotation=90)
+        name_blocks(ax.yaxis, lengths, names)
 
 
-def draw_weights(weights: dict[str, torch.Tensor]) -> None:
-    """Tables of attention weights (N, N), a panel per name."""
-    _, axes = plt.subplots(1, len(weights), figsize=(2.6 * len(weights), 2.7))
+def draw_weights(weights: dict[str, torch.Tensor], lengths: list[int], names: list[str]) -> None:
+    """Tables of attention weights (N, N), a panel per title, with the names of blocks of these lengths."""
+    _, axes = plt.subplots(1, len(weights), figsize=(2.6 * len(weights), 2.9))
     for ax, (title, table) in zip(axes, weights.items()):
         image = heat(ax, table, title, 0, 1)
-        ax.set(xlabel="is seen", ylabel="sees")
-    plt.colorbar(image, ax=axes, shrink=0.8)
+        ax.set_xlabel("is seen")
+        name_blocks(ax.xaxis, lengths, names, rotation=90)
+    axes[0].set_ylabel("sees")
+    name_blocks(axes[0].yaxis, lengths, names)
+    plt.colorbar(image, ax=axes, shrink=0.8, label="weight")
 
 
 def draw_likeness(likeness: torch.Tensor, side: int, place: int) -> None:
     """How alike the code of one place of the map of this side is to those of all places, (130,): a panel per map."""
-    _, axes = plt.subplots(1, len(SCALES), figsize=(9, 1.8))
+    figure, axes = plt.subplots(1, len(SCALES), figsize=(9, 2.1))
+    figure.suptitle("star: the place asked about; yellow: the same code; grey: nothing in common", fontsize=SMALL)
     for ax, part, n in zip(axes, likeness.split([n * n for n in SCALES]), SCALES):
         image = heat(ax, part.view(n, n), f"{n} × {n}", -1, 1)
         ax.set_aspect("equal")
         if n == side:
             ax.plot(place % n, place // n, "r*", markersize=10)
-    plt.colorbar(image, ax=axes, shrink=0.8)
+    plt.colorbar(image, ax=axes, shrink=0.8, label="likeness")
 
 
 def draw_influence(panels: dict[str, torch.Tensor], words: int) -> None:
     """How strongly (130, N) each place's logits depend on the N sources, in decades; what is exactly zero stays white.
 
-    The last 130 sources are the maps' places; before them stand `words` places for words, or none.
+    The last 130 sources are the maps' places; before them stand `words` places for words, or none.  The map of side 1,
+    one line wide, has no room for a label.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(4.9 * len(panels), 4.2))
     columns = [words] * (words > 0) + [n * n for n in SCALES]
     strong = torch.cat([values[values > 0] for values in panels.values()]).log10().round()
-    low, high = strong.quantile(0.001).item(), strong.quantile(0.999).item()
+    ticks = range(round(strong.quantile(0.001).item()), round(strong.quantile(0.999).item()) + 1)
     for ax, (title, values) in zip(axes, panels.items()):
         decades = torch.where(values > 0, values.log10().round(), torch.nan)
-        image = heat(ax, decades, title, low, high)
+        image = heat(ax, decades, title, ticks[0] - 0.5, ticks[-1] + 0.5)
+        image.set_cmap(plt.get_cmap(MAP, len(ticks)))  # a colour per decade
         ax.set_facecolor("white")
         ax.set(ylabel="logits of the map of side", xlabel="with respect to the map of side")
         for sizes, line, axis in ((columns, ax.axvline, ax.xaxis), (columns[-6:], ax.axhline, ax.yaxis)):
-            ends = np.cumsum(sizes)
-            names = ["text"] * (len(sizes) - 6) + [str(n) for n in SCALES]
-            axis.set_ticks(ends - np.array(sizes) / 2 - 0.5, names, fontsize=7)
-            for end in ends:
+            name_blocks(axis, sizes, ["text"] * (len(sizes) - 6) + ["", *map(str, SCALES[1:])])
+            for end in np.cumsum(sizes):
                 line(end - 0.5, color="0.6", linewidth=0.6)
-    ticks = range(int(low), int(high) + 1)
-    figure.colorbar(image, ax=axes, shrink=0.7, ticks=ticks, label="decades of the gradient")
+    figure.colorbar(image, ax=axes, shrink=0.7, ticks=ticks, label="log10 of the gradient's size, rounded")
 
 
 def draw_losses(losses: dict[str, list[float]], moved: list[float]) -> None:
@@ -114,13 +127,15 @@ def draw_distributions(ways: dict[str, torch.Tensor]) -> None:
     axes[0].set_ylabel("probability")
 
 
-def draw_chances(chances: dict[str, list[float]]) -> None:
-    """The chance that all places of a map fit, a line per name."""
-    _, ax = plt.subplots(figsize=(5.4, 2.6))
-    for i, (name, values) in enumerate(chances.items()):
-        ax.plot(values, marker=MARKERS[i], linestyle=DASHES[i], label=name)
-    ax.set(xticks=range(6), xticklabels=SIDES, ylabel="chance that all fit", xlabel="map", ylim=(0, 1.05))
-    ax.legend(fontsize=8)
+def draw_chances(chances: dict[str, dict[str, list[float]]]) -> None:
+    """The chance that all places of a map fit: a panel per title, in it a line per name."""
+    _, axes = plt.subplots(1, len(chances), figsize=(9, 2.7), sharey=True)
+    for ax, (title, lines) in zip(axes, chances.items()):
+        for i, (name, values) in enumerate(lines.items()):
+            ax.plot(values, marker=MARKERS[i], linestyle=DASHES[i], label=name)
+        ax.set(title=title, xticks=range(6), xticklabels=SIDES, xlabel="map", ylim=(0, 1.05))
+    axes[0].set_ylabel("chance that all fit")
+    axes[0].legend(fontsize=SMALL, loc="lower left")
 
 
 def draw_dials(rows: list[dict]) -> None:

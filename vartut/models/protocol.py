@@ -70,6 +70,7 @@ class Sampler:
     def tuned(self, **settings) -> "Sampler":
         """The same sampler with other settings, the weights shared; raises ValueError for unknown or wrong ones."""
         other = copy.copy(self)
+        other.__dict__.update({k: v.copy() for k, v in vars(self).items() if type(v) is list})  # settings, one a step
         other._set(**settings)
         return other
 

@@ -131,8 +131,8 @@ def self_correcting_pairs(tokenizer, f, share, draws):
     At each scale, every token (or bit) is replaced with probability `share` (B,) by the one another
     picture of the batch has there; the sum goes on with the spoiled token, and the targets of later
     scales are quantized anew from what is then left: they repair the damage.  A sampler's slips are
-    met in training (Infinity, arXiv 2412.04431, section 3.3).  Returns inputs, K - 1 tensors
-    (B, n_k^2, C), and targets, K tensors of tokens.
+    met in training (Infinity, arXiv 2412.04431, section 3.4, where bits are flipped).  Returns
+    inputs, K - 1 tensors (B, n_k^2, C), and targets, K tensors of tokens.
     """
     latent, inputs, targets, rows = torch.zeros_like(f), [], [], len(f)
     for k in range(len(tokenizer.scales)):
