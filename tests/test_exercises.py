@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy as np
 import pytest
+import torch
 
-from vartut.course.exercises import exercise
+from vartut.course.exercises import Check, exercise
 
 
 def test_an_exercise_says_how_it_stands(capsys):
@@ -91,3 +95,27 @@ def test_checks_hold_with_and_without_assertions(options):
     done = subprocess.run([sys.executable, *options, "-c", CHECKED], capture_output=True, text=True)
     assert done.stdout.splitlines() == ["2.1 not solved yet: count again", "2.2 solved"]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("answer", [3, 3.0, Fraction(6, 2), Decimal(3), np.float32(3), np.int64(3), np.array(3)])
+def test_an_answer_is_a_number_in_whatever_form(answer):
+    number = Check().number(answer, "a share")
+    assert number == 3
+    assert type(number) is float
+
+
+def test_a_tensor_of_one_is_a_number():
+    assert Check().number(torch.tensor(0.25), "a share") == 0.25
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, "3", True, False, float("nan"), float("inf"), [3], (), 1j, len, torch.zeros(2), np.zeros(2), {}, 10**400],
+)
+def test_what_is_no_number_gets_a_sentence(answer, capsys):
+    with exercise("2.1") as check:
+        check.number(answer, "a share")
+    written = capsys.readouterr().out
+    assert written.startswith("2.1 not solved yet: a share is a finite number, and this is ")
+    assert written.count("\n") <= 2, "not a page of it"
+    assert repr(answer)[:9] in written

@@ -5,9 +5,10 @@
 
 prints `2.1 solved`, or `2.1 not solved yet: ...` with the message of the first claim that does not hold, so that a
 notebook with its exercises still open runs from top to bottom.  Any other exception is the reader's own bug and stays
-visible.
+visible.  `check.number(share(scales), "a share")` gives an answer as a float, or says that it is none.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,21 @@ class Check:
         self.made += 1
         if not claim:
             raise AssertionError(message)
+
+    def number(self, answer, what: str) -> float:
+        """The answer as a float: of Python's, NumPy's or torch's own, a fraction; raises AssertionError for others.
+
+        True and False are answers to other questions, and nan is equal to nothing, so neither is a number here; nor is
+        what has no end.
+        """
+        self.made += 1
+        try:
+            found = math.nan if isinstance(answer, bool | str) else float(answer)
+        except (TypeError, ValueError, RuntimeError, OverflowError):  # torch raises the third for several numbers
+            found = math.nan
+        if not math.isfinite(found):
+            raise AssertionError(f"{what} is a finite number, and this is {answer!r:.40}")
+        return found
 
 
 @contextmanager
