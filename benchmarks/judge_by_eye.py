@@ -1,12 +1,13 @@
-"""Does the judge agree with the eye?  200 pictures of tiny, labelled blind: data/results/judge_by_eye.csv.
+"""Does the judge agree with the eye?  200 pictures of a tiny, labelled blind: data/results/judge_by_eye.csv.
 
+    python benchmarks/judge_by_eye.py                     the verdicts anew, pictures and labels as they are
+    python benchmarks/judge_by_eye.py --paint             200 new pictures by the tiny that ships: label them, then
     python benchmarks/judge_by_eye.py --sheets FOLDER     ten sheets of 20 numbered pictures with prompts, to label
     python benchmarks/judge_by_eye.py --pictures FOLDER   the twelve pictures that notebook 01 shows, as NUMBER.png
     python benchmarks/judge_by_eye.py --labels FILE       the labels (number,label,note) beside the judge's verdicts
-    python benchmarks/judge_by_eye.py                     the verdicts anew, the labels as they are
 
-The table belongs to the weights and the commit that stand in it; so do the twelve pictures of them that ship, in
-data/results/judge_by_eye.
+Labels belong to pictures and not to weights, so the pictures are kept, all 200 in data/results/judge_by_eye/all.png:
+another tiny, or another judge, leaves them as they are.  The table names the weights that painted them.
 
 The pictures are plain samples, without search, of the first 25 test prompts of each of the eight short tasks, prompts
 and noise from the seed 2026.  Who labels sees picture and prompt alone, in a shuffled order, and follows this rule (the
@@ -26,7 +27,10 @@ import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tables import read_rows, replace_rows, stamp
 
 import vartut
@@ -37,25 +41,41 @@ from vartut.models.protocol import row_seed
 from vartut.paths import data_folder, expanded
 
 TABLE = data_folder() / "results" / "judge_by_eye.csv"
-SEED, EACH = 2026, 25
+PICTURES = data_folder() / "results" / "judge_by_eye" / "all.png"
+SEED, EACH, COLUMNS = 2026, 25, 20
 LABELS = ("right", "wrong", "cannot say")
 SHOWN = (71, 115, 121, 124, 8, 44, 81, 53, 61, 68, 47, 26)  # refused though right, accepted though doubtful, wrong
 
 
-def pictures() -> list[tuple[str, int, str, torch.Tensor]]:
-    """Task, index, prompt and picture (3, 64, 64) of all 200; a picture's number is its place here."""
-    sampler, found = vartut.load("tiny"), []
-    for task in world.SHORT_TASKS:
-        prompts = world.prompts(task, EACH, "test", SEED)
-        images = paint(sampler, prompts, [row_seed(SEED, f"{task}/{i}") for i in range(EACH)])
-        found += [(task, i, prompt, image) for i, (prompt, image) in enumerate(zip(prompts, images))]
-    return found
+def asked_for() -> list[tuple[str, int, str]]:
+    """Task, index and prompt of all 200; a picture's number is its place here."""
+    tasks = {task: world.prompts(task, EACH, "test", SEED) for task in world.SHORT_TASKS}
+    return [(task, i, prompt) for task, prompts in tasks.items() for i, prompt in enumerate(prompts)]
+
+
+def draw_pictures() -> None:
+    """Paint all 200 by the tiny that ships and keep them, 20 a row, with the name of the weights."""
+    seeds = [row_seed(SEED, f"{task}/{i}") for task, i, _ in asked_for()]
+    images = paint(vartut.load("tiny"), [prompt for *_, prompt in asked_for()], seeds)
+    rows = [torch.cat(list(row), 2) for row in images.split(COLUMNS)]  # (3, 64, 20 * 64) each
+    content = (torch.cat(rows, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    about = PngInfo()
+    about.add_text("weights", weights.read_provenance("tiny")["sha256"][:12])
+    Image.fromarray(content).save(PICTURES, pnginfo=about)
+
+
+def pictures() -> tuple[list[tuple[str, int, str, torch.Tensor]], str]:
+    """What is asked for, each with its picture (3, 64, 64) in [0, 1]; and the weights that painted them."""
+    with Image.open(PICTURES) as kept:
+        content, made_by = torch.from_numpy(np.array(kept)).permute(2, 0, 1) / 255, kept.text["weights"]
+    images = [image for row in content.split(64, 1) for image in row.split(64, 2)]
+    return [(*asked, image) for asked, image in zip(asked_for(), images, strict=True)], made_by
 
 
 def draw_sheets(folder: Path) -> None:
     """Write the sheets, in an order that tells nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown = pictures()
+    shown, _ = pictures()
     order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(1)).tolist()
     for sheet in range(10):
         figure, axes = plt.subplots(4, 5, figsize=(12, 11))
@@ -81,13 +101,17 @@ def read_labels(path: Path) -> dict[int, dict]:
 def main():
     """Draw the sheets, or write the table."""
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    reader.add_argument("--paint", action="store_true")
     reader.add_argument("--sheets", type=expanded)
     reader.add_argument("--pictures", type=expanded)
     reader.add_argument("--labels", type=expanded)
     asked = reader.parse_args()
+    if asked.paint:
+        draw_pictures()
+        return
     if asked.pictures:
         asked.pictures.mkdir(parents=True, exist_ok=True)
-        shown = pictures()
+        shown, _ = pictures()
         for number in SHOWN:
             save_picture(shown[number][-1], asked.pictures / f"{number:03}.png", zoom=1)
         return
@@ -95,8 +119,8 @@ def main():
         draw_sheets(asked.sheets)
         return
     labels = read_labels(asked.labels) if asked.labels else dict(enumerate(read_rows(TABLE)))
-    shown, rows = pictures(), []
-    made = {"weights": weights.read_provenance("tiny")["sha256"][:12], "seed": SEED, **stamp()}
+    (shown, made_by), rows = pictures(), []
+    made = {"weights": made_by, "seed": SEED, **stamp()}
     verdicts = vartut.judge(torch.stack([image for *_, image in shown]), [prompt for _, _, prompt, _ in shown])
     for number, ((task, index, prompt, _), said) in enumerate(zip(shown, verdicts)):
         row = {"number": number, "task": task, "index": index, "prompt": prompt, "label": labels[number]["label"]}

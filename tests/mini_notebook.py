@@ -35,6 +35,7 @@ TEST = """# test of exercise 7.{i}
 with exercise("7.{i}"):
     if square(3) != 9:
         raise AssertionError("n * n, not n")"""
+LANGUAGE = {"name": "python", "version": "3.11.0"}  # as a kernel writes it
 REFERENCES = "## References\n\nhttps://arxiv.org/abs/2510.16751, https://arxiv.org/abs/2404.02905"
 
 
@@ -55,7 +56,8 @@ def mini_notebook():
     with tempfile.TemporaryDirectory() as folder:  # a package that has only toy.py
         (Path(folder) / "vartut").mkdir()
         (Path(folder) / "vartut" / "toy.py").write_text(TOY)
-        return filled(v4.new_notebook(cells=cells), NAME, None, ANSWERS, Path(folder))
+        made = v4.new_notebook(cells=cells, metadata={"language_info": LANGUAGE})
+        return filled(made, NAME, None, ANSWERS, Path(folder))
 
 
 def printing(source: str, text: str):

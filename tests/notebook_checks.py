@@ -10,7 +10,7 @@ import ast
 import re
 from pathlib import Path
 
-from notebook_sources import KEPT, ROOT, SOLUTION, code_cells, definitions, first_line, text_of
+from notebook_sources import KEPT, KERNEL, ROOT, SOLUTION, code_cells, definitions, first_line, text_of
 
 MOST_IGNORED = 2  # cells a notebook may exclude from comparison
 LEAST_NUMBERS = 3  # cells besides the exercises whose compared text has a number
@@ -77,9 +77,10 @@ def run_complaints(notebook) -> list[str]:
                 found.append(f"{where}: wrote to stderr: {output.text.strip()[:80]!r}")
         if "execution" in cell.metadata:
             found.append(f"{where}: execution times in its metadata")
-    found += [
-        f"{key} in the metadata: nbstripout it" for key in ("widgets", "language_info") if key in notebook.metadata
-    ]
+    if "widgets" in notebook.metadata:
+        found.append("widgets in the metadata: nbstripout it")
+    if notebook.metadata.get("kernelspec") != KERNEL or "version" not in notebook.metadata.get("language_info", {}):
+        found.append("another kernel in the metadata than JupyterLab writes: it marks the opened notebook as changed")
     return found
 
 

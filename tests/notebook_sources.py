@@ -19,6 +19,7 @@ SECTION = re.compile(r"^# (exercise|mistake) (\d+\.\d+)\n", re.MULTILINE)
 SOLUTION = re.compile(r"<details><summary>Solution of (\d+\.\d+)</summary>")
 BADGE = re.compile(r"\[!\[Open in Colab\].*\n\n?")
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 README_ADDRESS = re.compile(r"(<!-- address -->\n).*?(<!-- /address -->)", re.DOTALL)
 
 
@@ -137,6 +138,7 @@ def opening_cell(source: str, url: str | None, name: str) -> str:
 def filled(notebook, name: str, url: str | None, answers: dict, kept_from: Path | None = ROOT):
     """A copy of a notebook with everything that has its source elsewhere (kept_from None: but the definitions)."""
     notebook = nbformat.from_dict(notebook)
+    notebook.metadata["kernelspec"] = nbformat.from_dict(KERNEL)
     for i, cell in enumerate(notebook.cells):
         solution = SOLUTION.match(first_line(cell))
         if i == 0:
