@@ -164,7 +164,7 @@ def test_the_interval_covers_the_mean_as_often_as_it_says(scores):
 
 def test_claims_are_the_rows_that_notebook_11_prints(scores):
     cells = json.loads((ROOT / "notebooks" / "11_the_published_weights.ipynb").read_text())["cells"]
-    [cell] = [c for c in cells if c["cell_type"] == "code" and "# claimed, and ours" in "".join(c["source"])]
+    [cell] = [c for c in cells if c["cell_type"] == "code" and "claims_table()" in "".join(c["source"])]
     printed = "".join("".join(output.get("text", "")) for output in cell["outputs"]).splitlines()[2:-1]
     assert [line[:40].strip() for line in printed] == [what for what, _, _ in scores.claims()]
     for line, (_, claimed, how) in zip(printed, scores.claims()):
