@@ -30,10 +30,10 @@ from tables import replace_rows, stamp
 
 from vartut import names
 from vartut.paths import data_folder, expanded
+from vartut.published.claims import claims
 from vartut.published.text import read_prompt_file
 
 COLUMNS = ("what", "ours", "low", "high", "prompts", "pictures", "verifier", "searched_with", "device", "commit")
-CATEGORIES = ("color", "shape", "texture", "spatial", "numeracy", "complex")  # of T2I-CompBench++ in the paper
 WANTED = {  # how the pictures of a row are painted, by how its name begins: the benchmarks' own numbers
     "GenEval": {"layout": "geneval", "prompts": 553},
     "GenEval, overall, baseline": {"n": 4},  # how many the paper took with beam search is not known
@@ -42,30 +42,7 @@ WANTED = {  # how the pictures of a row are painted, by how its name begins: the
 }
 
 
-# ---- what the paper claims -----------------------------------------------------------------------------------------
-
-
-def claims() -> list[tuple[str, float, str]]:
-    """The rows of notebook 11's table, Infinity-2B's claims: (what, the paper's value, how the claim was read)."""
-
-    def table(name: str) -> list[dict]:
-        return list(csv.DictReader((data_folder() / "paper" / name).read_text(encoding="utf-8").splitlines()))
-
-    found = []
-    for row in table("geneval.csv"):
-        page = row["source"].startswith("project page")
-        if row["model"] == "Infinity-2B" and page and row["method"] in ("baseline", "beam search"):
-            found.append((f"GenEval, overall, {row['method']}", float(row["overall"]), row["confidence"]))
-    for row in table("fig1_imagereward_vs_nfe.csv"):
-        if row["model"] == "Infinity-2B":
-            what = f"DrawBench, ImageReward at {row['nfe']} NFE"
-            found.append((what, float(row["imagereward"]), row["confidence"].split("+")[0]))
-    for row in table("t2i_compbench_pp.csv"):
-        if row["row"] == "paper" and row["model"] == "Infinity-2B":
-            for category in CATEGORIES:
-                what = f"T2I-CompBench++, {category}, {row['method']}"
-                found.append((what, float(row[category]), row["confidence"]))
-    return found
+# ---- the rows of the table ------------------------------------------------------------------------------------------
 
 
 def check_kind(what: str, settings: dict) -> None:

@@ -1,15 +1,15 @@
 """What the test cell of an exercise prints: solved, not solved yet and why, or nothing where the reader's bug shows."""
 
-import math
 import subprocess
 import sys
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from vartut.course.exercises import exercise, number
+from vartut.course.exercises import Check, exercise
 
 
 def test_an_exercise_says_how_it_stands(capsys):
@@ -61,27 +61,6 @@ def test_a_test_may_use_the_answer_in_a_function_of_its_own(capsys):
     assert capsys.readouterr().out == f"2.1 not solved yet, the test cannot use an answer of this type: {said}\n"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [2, 2.0, Fraction(2), np.int64(2), np.float32(2), np.array(2), np.array([2]), torch.tensor(2), torch.tensor([2.0])],
-)
-def test_a_number_of_any_kind_is_one(answer):
-    assert number(answer) == 2
-    assert type(number(answer)) is float
-
-
-@pytest.mark.parametrize(
-    "answer", [None, "2", True, [2], (2,), {}, np.array([2, 2]), np.array([]), torch.ones(2), torch.tensor(True), 2j]
-)
-def test_what_is_no_number_or_several_is_none(answer):
-    assert number(answer) is None
-
-
-def test_nan_is_a_number_that_its_test_refuses():
-    assert math.isnan(number(float("nan")))
-    assert math.isnan(number(torch.tensor(math.nan)))
-
-
 SCRIPT = """
 from vartut.course.exercises import exercise
 with exercise("2.1"):
@@ -116,3 +95,27 @@ def test_checks_hold_with_and_without_assertions(options):
     done = subprocess.run([sys.executable, *options, "-c", CHECKED], capture_output=True, text=True)
     assert done.stdout.splitlines() == ["2.1 not solved yet: count again", "2.2 solved"]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("answer", [3, 3.0, Fraction(6, 2), Decimal(3), np.float32(3), np.int64(3), np.array([3])])
+def test_an_answer_is_a_number_in_whatever_form(answer):
+    number = Check().number(answer, "a share")
+    assert number == 3
+    assert type(number) is float
+
+
+def test_a_tensor_of_one_is_a_number():
+    assert Check().number(torch.tensor(0.25), "a share") == Check().number(torch.tensor([0.25]), "a share") == 0.25
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, "3", True, False, float("nan"), float("inf"), [3], (), 1j, len, torch.zeros(2), np.zeros(2), torch.tensor(True), {}, 10**400],
+)
+def test_what_is_no_number_gets_a_sentence(answer, capsys):
+    with exercise("2.1") as check:
+        check.number(answer, "a share")
+    written = capsys.readouterr().out
+    assert written.startswith("2.1 not solved yet: a share is a finite number, and this is ")
+    assert written.count("\n") <= 2, "not a page of it"
+    assert repr(answer)[:9] in written

@@ -113,7 +113,8 @@ def test_an_unknown_word_is_named_with_the_nearest(word, nearest):
 
 @pytest.mark.parametrize("word", ["crimson", "fox", "7", "x" * 500])
 def test_a_word_far_from_all_is_answered_with_what_there_is(word):
-    with pytest.raises(ValueError, match=r"this world has circle square .*; black red .*; solid .*; small large$"):
+    known = r"circle square .*; black red .*; solid .*; small large; two .*; left of, right of, above, below"
+    with pytest.raises(ValueError, match=f"this world has {known}$"):
         parse(f"a {word} circle")
 
 

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import importlib.util
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -317,11 +318,26 @@ def test_numbers_of_the_prose_are_those_of_the_package_and_the_tables():
     [most] = [row["value"] for row in csv.DictReader(measured.splitlines()) if "most anonymous" in row["what"]]
     assert f"at most {most} GiB that the system cannot drop" in text
     ratios = [float(ratio) for ratio in re.findall(r"MiB +computed.*measured +([\d.]+)$", TEXT, re.MULTILINE)]
+    fifteen = [float(x) for x in re.findall(r"w c = 15.*MiB +computed.*measured +([\d.]+)$", TEXT, re.MULTILINE)]
     assert f"took {min(ratios):.1f} to {max(ratios):.1f} times as much as computed" in text
-    notebook = (ROOT / "notebooks" / "11_the_published_weights.ipynb").read_text()
-    assert f"took {min(ratios):.1f} to {max(ratios):.1f} times the computed bytes" in notebook
-    room, twice = 38.5, [2 * bytes_ - need.weights / gib for bytes_ in split]
-    assert [sum(bytes_ <= room for bytes_ in sizes) for sizes in (split, twice)] == [3, 0]
+    assert f"beams of fifteen {min(fifteen):.1f} to {max(fifteen):.1f} times" in text
+    notebook = prose("11_the_published_weights")
+    assert f"{min(ratios):.1f} to {max(ratios):.1f} times the computed bytes" in notebook
+    assert f"in their beams of fifteen {min(fifteen):.1f} to {max(fifteen):.1f} times" in notebook
+    more = [[n * bytes_ - (n - 1) * need.weights / gib for bytes_ in split] for n in (1, 1.4, 2)]
+    assert [sum(bytes_ <= 38.5 for bytes_ in sizes) for sizes in more] == [3, 1, 0]
+    assert max(fifteen) <= 1.4, "with which the solution reckons"
+
+
+def prose(name: str) -> str:
+    """The markdown of a notebook, its line breaks as blanks."""
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return " ".join(" ".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").split())
+
+
+def test_flux_costs_as_many_of_infinitys_pictures_as_notebook_00_says():
+    [told] = re.findall(r"as many as (\d+) of Infinity-2B's, computed", TEXT)
+    assert f"a FLUX picture costs the FLOPs of some {told} of Infinity's" in prose("00_start_here")
 
 
 def test_numbers_begin_with_a_digit():

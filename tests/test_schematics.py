@@ -11,7 +11,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.patches import FancyBboxPatch
 
 from vartut import judge, world
-from vartut.course import pen, schematics
+from vartut.course import pen, schematics, tree_schematic
 from vartut.course.plots import BLUE, ORANGE
 from vartut.course.style import style
 from vartut.models.tokenizer import SCALES
@@ -29,7 +29,7 @@ def closed():
 
 def drawn(name, **options):
     """The figure of that name as it is drawn, and its one axis."""
-    figure = getattr(schematics, name)(**options)
+    figure = getattr(tree_schematic if name == "search_tree" else schematics, name)(**options)
     figure.canvas.draw()
     (ax,) = figure.axes
     return figure, ax
@@ -188,25 +188,50 @@ def test_every_object_of_the_scene_is_listed_with_its_place():
         assert words in written(ax)
 
 
-def test_the_tree_scores_its_finished_pictures_by_the_judge_and_marks_the_best():
-    _, ax = drawn("search_tree")
+def tree_pictures(ax) -> list[tuple[float, float]]:
+    """The grade and the height of every picture in the tree, in the order of the columns, from top to bottom."""
     pictures = torch.stack([torch.from_numpy(np.asarray(image.get_array())) for image in ax.images])
     small = torch.nn.functional.avg_pool2d(pictures.permute(0, 3, 1, 2), pictures.shape[1] // 64)
-    grades = [verdict.grade for verdict in judge(small, [schematics.PROMPT] * len(small))]
-    scores = [text for text in ax.texts if text.get_text().replace(".", "").isdigit()]
-    assert [text.get_text() for text in scores] == [f"{grade:.1f}" for grade in grades]
+    pale = small[:, :1, :1, :1] > 0.95  # what was dropped is whitened
+    small = torch.where(pale, (small - 0.45) / 0.55, small)
+    grades = [verdict.grade for verdict in judge(small, [tree_schematic.PROMPT] * len(small))]
+    return [(grade, sum(image.get_extent()[2:]) / 2) for grade, image in zip(grades, ax.images)]
+
+
+def tree_scores(ax) -> list:
+    return [text for text in ax.texts if text.get_text().replace(".", "").isdigit()]
+
+
+def test_the_tree_scores_every_rollout_and_finished_picture_by_the_judge_and_marks_the_best():
+    _, ax = drawn("search_tree")
+    found, scores = tree_pictures(ax), tree_scores(ax)
+    assert [text.get_text() for text in scores] == [f"{grade:.1f}" for grade, _ in found]
+    assert [text.get_position()[1] for text in scores] == pytest.approx([height for _, height in found])
+    grades = [grade for grade, _ in found]
     (star,) = [text for text in ax.texts if "★" in text.get_text()]
-    assert grades.count(max(grades)) == 1
+    assert grades.count(max(grades)) == 1, "the best that was ever finished is of the last step"
     assert star.get_position()[1] == scores[int(np.argmax(grades))].get_position()[1]
 
 
-def test_the_tree_says_how_many_are_drawn_and_kept():
+def test_the_tree_keeps_the_two_best_rollouts_of_every_step():
+    columns = tree_schematic.columns_of(tree_schematic.TREE)
+    for column in columns[:-1]:
+        grades = tree_schematic.grades_of([tree_schematic.rollout_of(branch) for branch, _ in column])
+        kept = [grade for grade, (branch, _) in zip(grades, column) if isinstance(branch, tuple)]
+        dropped = [grade for grade, (branch, _) in zip(grades, column) if not isinstance(branch, tuple)]
+        assert len(kept) == 2
+        assert min(kept) > max(dropped)
+
+
+def test_the_tree_draws_as_many_as_its_width_and_candidates_say():
     _, ax = drawn("search_tree")
-    columns = schematics.columns_of(schematics.TREE)
+    columns = tree_schematic.columns_of(tree_schematic.TREE)
+    assert [len(column) for column in columns] == [2 * 3] * 4
+    assert len(ax.images) == 4 * 6, "a rollout, or a finished picture, of each"
     for above, below in itertools.pairwise(columns):
-        kept = [i for i, (branch, _) in enumerate(above) if isinstance(branch, list)]
-        assert f"{len(above)} drawn, {len(kept)} kept" in written(ax)
-        assert sorted({parent for _, parent in below}) == kept, "only what is kept goes on"
+        kept = [i for i, (branch, _) in enumerate(above) if isinstance(branch, tuple)]
+        assert [parent for _, parent in below] == sorted(kept * 3), "only what is kept goes on, three each"
+    assert written(ax).count("6 drawn, 2 kept") == 3
+    assert "the last six, finished" in written(ax)
     assert all(isinstance(branch, str) for branch, _ in columns[-1])
-    sides = [len(grid) for grid in grids(ax)]
-    assert sides == [1] * len(columns[0]) + [2] * len(columns[1]) + [3] * len(columns[2])
+    assert [len(grid) for grid in grids(ax)] == [1] * 6 + [2] * 6 + [3] * 6

@@ -39,12 +39,16 @@ def searched(steps=4, number=5, width=2, step_of_best=3):
 
 @pytest.mark.parametrize("step_of_best", [1, 3, 4])
 def test_what_was_kept_is_drawn_with_the_way_to_the_returned_picture_and_the_worst(step_of_best):
-    ax = figures.draw_kept(searched(step_of_best=step_of_best)).axes[0]
+    ax = figures.draw_kept(searched(step_of_best=step_of_best), "clip-hard").axes[0]
     assert len(ax.images) == 4 * (2 + 1)
     frames = [patch for patch in ax.patches if type(patch).__name__ == "Rectangle"]
     assert sum(same_color(frame.get_edgecolor(), ORANGE) for frame in frames) == step_of_best
     written = [text.get_text() for text in ax.texts]
-    assert written.count("5 drawn, 2 kept") == 4
+    assert written.count("5 drawn, 2 kept") == 3
+    assert written.count("5 drawn, 1 returned") == (step_of_best == 4), "in the last step nothing is kept"
+    assert written.count("5 drawn") == (step_of_best != 4)
+    assert written.count("0.90, returned") == 1
+    assert sum("rollout" in text and "clip-hard" in text for text in written) == 1
     assert written.count("0.10") == 4, "the worst of every step"
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     assert all(left <= x <= right and low <= y <= high for text in ax.texts for x, y in [text.get_position()])
@@ -65,6 +69,13 @@ def test_numbers_of_others_carry_their_marker_and_our_lines_none():
         assert (read.get_marker(), read.get_linestyle(), read.get_xdata()[0]) == ("o", "None", first)
         assert ours.get_marker() == "None"
         assert ours.get_ydata().tolist() == pytest.approx([1.0, 1.3])
+    ax = figures.draw_bet(
+        {"a": ([1, 2, 4], [61, 70, 80], [52, 60, 70], [70, 80, 90]), "b": ([1, 2, 4], *[[61] * 3] * 3)}, "two"
+    ).axes[0]
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[61, 70, 80], [61, 61, 61]]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4"]
+    assert ax.get_ylim() == (50, 101)
+    assert "begins at 50" in ax.get_ylabel(), "what does not begin at 0 says so"
     ax = figures.draw_savings({"a": (0.46, 0.12), "b": (0.4, 0.1)}, claim=0.46).axes[0]
     assert [round(bar.get_height()) for bar in ax.patches] == [46, 40, 12, 10]
     assert [line.get_marker() for line in ax.lines] == ["D"]

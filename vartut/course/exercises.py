@@ -5,22 +5,12 @@
 
 prints `2.1 solved`, or `2.1 not solved yet: ...` with the message of the first claim that does not hold, so that a
 notebook with its exercises still open runs from top to bottom.  Any other exception is the reader's own bug and stays
-visible.
+visible.  `check.number(share(scales), "a share")` gives an answer as a float, or says that it is none.
 """
 
-import numbers
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-
-def number(answer) -> float | None:
-    """The answer as a float if it is one number of any kind (Python's, NumPy's, a tensor of one element), else None."""
-    if hasattr(answer, "item"):
-        try:
-            answer = answer.item()
-        except (ValueError, RuntimeError):  # several elements, or none
-            return None
-    return float(answer) if isinstance(answer, numbers.Real) and not isinstance(answer, bool) else None
 
 
 class Check:
@@ -34,6 +24,22 @@ class Check:
         self.made += 1
         if not claim:
             raise AssertionError(message)
+
+    def number(self, answer, what: str) -> float:
+        """The answer as a float: of Python's, NumPy's or torch's own, a fraction; raises AssertionError for others.
+
+        True and False are answers to other questions, and nan is equal to nothing, so neither is a number here; nor is
+        what has no end.
+        """
+        self.made += 1
+        try:
+            plain = answer.item() if hasattr(answer, "item") else answer  # of NumPy and torch
+            found = math.nan if isinstance(plain, bool | str) else float(plain)
+        except (TypeError, ValueError, RuntimeError, OverflowError):  # torch raises the third for several numbers
+            found = math.nan
+        if not math.isfinite(found):
+            raise AssertionError(f"{what} is a finite number, and this is {answer!r:.40}")
+        return found
 
 
 @contextmanager

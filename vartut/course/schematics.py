@@ -1,12 +1,12 @@
 """Drawings that explain: an idea as a schematic, before any model runs.
 
-- `search_tree()`: a search as a tree, for notebook 00
 - `scene_to_judge()`: from a scene to a verdict, for notebook 01
 - `six_maps()`: a picture as six maps of tokens, for notebook 02
 - `mask_and_sequence()`: the blocks of the sequence, and who may see whom, for notebook 03
 
-Each returns matplotlib's figure, drawn by the means of `pen.py`.  The pictures in them are the world's renderer's, the
-verdicts its judge's, the mask the transformer's; no weights are read.
+That of notebook 00, a search as a tree, is long and stands in `tree_schematic.py`.  Each returns matplotlib's figure,
+drawn by the means of `pen.py`.  The pictures in them are the world's renderer's, the verdicts its judge's, the mask the
+transformer's; no weights are read.
 """
 
 import itertools
@@ -14,7 +14,6 @@ import textwrap
 from dataclasses import replace
 
 import torch
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 
@@ -22,7 +21,7 @@ from ..inputs import whole
 from ..models.tokenizer import SCALES
 from ..models.transformer import block_causal_mask
 from ..world import GROUND, MAX_WORDS, Found, Object, Scene, judge, render, sample
-from .pen import FONT, PAPER, SMALL, arrow, box, canvas, cells, curve, frame, head, note, spread, write
+from .pen import PAPER, SMALL, arrow, box, canvas, cells, frame, head, note, spread, write
 from .plots import BLUE, DARK, GREY, ORANGE, draw_picture
 
 PALE_BLUE, PALE_ORANGE = (0.87, 0.93, 0.97), (0.98, 0.90, 0.84)
@@ -34,127 +33,6 @@ def scene_of(text: str) -> Scene:
     """The scene of "red circle 18 30, ...": large objects, each with its centre in pixels."""
     words = [part.split() for part in text.split(",")]
     return Scene(tuple(Object(shape, color, "solid", "large", int(x), int(y)) for color, shape, x, y in words), "", "")
-
-
-# ---- notebook 00 -----------------------------------------------------------------------------------------------------
-
-PROMPT = "a red circle left of a blue square"
-# A list is a beginning that is kept, with its continuations; a text is a finished picture in the last column, and
-# before it a beginning that is dropped, drawn as a coarse view of what it might have become.
-TREE = [
-    [
-        "blue square 18 20, red circle 46 46",
-        [
-            ["red circle 18 26, red square 46 38", "red circle 18 26, blue square 46 38"],
-            "blue circle 18 26, blue square 46 38",
-            "red circle 18 26, blue circle 46 46",
-        ],
-        "red square 18 44, green circle 46 20",
-    ],
-    "green circle 46 18, green square 18 46",
-    [
-        "blue circle 18 46, black square 46 18",
-        "red circle 46 32, yellow square 18 46",
-        [
-            "blue circle 32 18, red square 32 46",
-            ["blue circle 18 44, red square 46 20", "red circle 18 44, blue star 46 20"],
-            "orange circle 18 44, cyan square 46 20",
-        ],
-    ],
-    "black square 18 18, black circle 46 46",
-]
-ENDS = (2.1, 3.3, 4.5, 7.0)  # the columns' middles
-MIDDLE, HALF = 2.45, 1.75  # the height of the root, and how far the tree reaches above and below it
-SIDE, LAST = 0.5, 0.78  # of a kept branch's picture, and of a finished one
-STRONGER = (3.0, 2.2, 1.6)  # the colours of coarse views, which are pale means
-
-
-def search_tree():
-    """The idea of a search: from a prompt a tree branches scale by scale; most branches are dropped, few are finished.
-
-    A column per scale shows what is painted by then, in 1, 2 x 2 and 3 x 3 patches.  Kept branches are large and
-    framed, dropped ones small and pale; the finished pictures carry a score (the judge's grade), and a thick line leads
-    to the best.
-    """
-    figure, ax = canvas(9, 5.1)
-    columns = columns_of(TREE)
-    finished = [branch for branch, _ in columns[-1]]
-    verdicts = judge(render([scene_of(scene) for scene in finished]), [PROMPT] * len(finished))
-    best = max(range(len(finished)), key=lambda i: verdicts[i].grade)
-    path = [best]  # the number of the best in its column, and of those that it comes from in theirs
-    for column in columns[:0:-1]:
-        path.insert(0, column[path[0]][1])
-
-    box(ax, 0.78, MIDDLE, 1.3, 0.95, "white", ORANGE)
-    write(ax, 0.78, MIDDLE, textwrap.fill(PROMPT, 13))
-    heights = [[MIDDLE + HALF - 2 * HALF * (i + 0.5) / len(column) for i in range(len(column))] for column in columns]
-    for k, column in enumerate(columns):
-        for i, (branch, parent) in enumerate(column):
-            start = (1.43, MIDDLE) if k == 0 else (ENDS[k - 1] + SIDE / 2, heights[k - 1][parent])
-            draw_branch(ax, start, (ENDS[k], heights[k][i]), branch, k, best=path[k] == i)
-    for i, verdict in enumerate(verdicts):
-        write(ax, 7.8, heights[-1][i], f"{verdict.grade:.1f}", 11, weight="bold" if i == best else "normal")
-    head(ax, 8.1, heights[-1][best], "★ best", ha="left", color=ORANGE)
-    label_columns(ax, columns)
-    return figure
-
-
-def columns_of(tree: list) -> list[list[tuple]]:
-    """The branches of every column, from top to bottom, each with the number of its parent in the column before."""
-    columns = [[(branch, 0) for branch in tree]]
-    while any(isinstance(branch, list) for branch, _ in columns[-1]):
-        kept = [(i, branch) for i, (branch, _) in enumerate(columns[-1]) if isinstance(branch, list)]
-        columns.append([(part, i) for i, branch in kept for part in branch])
-    return columns
-
-
-def scenes_below(branch) -> list[Scene]:
-    """The scenes that a branch of TREE leads to."""
-    return [scene_of(branch)] if isinstance(branch, str) else [s for part in branch for s in scenes_below(part)]
-
-
-def coarse(scenes: list[Scene], n: int) -> torch.Tensor:
-    """(n, n, 3): the mean of these scenes' pictures in n by n patches, its colours made stronger."""
-    ground = torch.tensor(GROUND).view(3, 1, 1)
-    away = F.adaptive_avg_pool2d(render(scenes).mean(0), n) - ground
-    return (ground + STRONGER[n - 1] * away).clamp(0, 1).permute(1, 2, 0)
-
-
-def draw_branch(ax, start, end, branch, column: int, best: bool) -> None:
-    """A branch and the line that leads to it: kept, dropped, or finished."""
-    finished, kept = column == len(ENDS) - 1, isinstance(branch, list)
-    color = ORANGE if best else BLUE if kept else DARK if finished else GREY
-    side = LAST if finished else SIDE if kept else 0.7 * SIDE
-    width, dashes = (3, "-") if best else (1.4, "-") if kept else (1.2, "-") if finished else (0.8, ":")
-    look = {"edgecolor": color, "linewidth": width, "linestyle": dashes, "zorder": 2 if best else 1}
-    curve(ax, start, (end[0] - side / 2, end[1]), **look)
-    if finished:
-        draw_picture(ax, render([scene_of(branch)], FINE)[0], end, side)
-    else:
-        colors = coarse(scenes_below(branch), column + 1)
-        cells(ax, colors if kept else 0.6 * colors + 0.4, *end, side)
-    frame(ax, *end, side, color, width)
-    if not finished and not kept:
-        write(ax, end[0] + 0.29, end[1], "×", 11, color=DARK)
-
-
-def label_columns(ax, columns) -> None:
-    """What the columns are, above them, how many were drawn and kept, below, and what the lines mean."""
-    titles = [f"scale {k + 1}\n{(k + 1) ** 2} token{'s' * (k > 0)}" for k in range(3)]
-    for x, title, column in zip(ENDS, [*titles, "all six scales:\nfinished"], columns):
-        kept = sum(isinstance(branch, list) for branch, _ in column)
-        write(ax, x, 4.62, title)
-        counts = f"{len(column)} drawn,\n{kept} kept" if kept else f"{len(column)} finished,\nall scored"
-        note(ax, x, 0.52, counts)
-    write(ax, (ENDS[2] + ENDS[3]) / 2 - 0.06, 4.62, "scales 4 to 6\nlikewise", color=DARK)
-    write(ax, 7.8, 4.62, "score")
-    lines = {
-        "kept: the two best of their scale": Line2D([], [], color=BLUE, marker="s", ms=11, mfc="none", lw=1.4),
-        "dropped (×)": Line2D([], [], color=GREY, marker="s", ms=7, mfc="none", lw=0.8, ls=":"),
-        "the way to the best picture": Line2D([], [], color=ORANGE, lw=3),
-    }
-    look = {"loc": "lower center", "ncols": 3, "frameon": False, "handlelength": 3, "borderaxespad": 0}
-    ax.legend(lines.values(), lines, prop={"size": SMALL, "family": FONT}, **look)
 
 
 # ---- notebook 01 -----------------------------------------------------------------------------------------------------

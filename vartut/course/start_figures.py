@@ -1,4 +1,4 @@
-"""Figures of notebook 00: what a search kept, the toy's bars, the paper's main figure, what a beam saves.
+"""Figures of notebook 00: what a search kept, the toy's bars, the paper's main figure, what a beam saves, the bet.
 
 Each takes what the notebook computed and returns matplotlib's figure.
 """
@@ -9,16 +9,17 @@ import numpy as np
 from ..search.tree import SearchResult
 from .markers import mark
 from .pen import canvas, curve, frame, head, note, write
-from .plots import BLUE, DARK, GREY, ORANGE, draw_picture
+from .plots import BLUE, DARK, GREY, ORANGE, draw_curves, draw_picture
 
 SIDE, DOWN = 0.86, 1.12  # inches: of a picture, and from a picture to the one below
 
 
-def draw_kept(result: SearchResult):
+def draw_kept(result: SearchResult, scored_by: str):
     """What a beam search kept after every step, a column each, and below it what it liked least.
 
     Pictures are the finished ones that were scored, the best of a column on top, the score below each; the thick line
-    leads to the picture that was returned.  The search must have run with `keep_images=True`.
+    leads to the picture that was returned.  The search must have run with `keep_images=True`.  `scored_by` is the
+    verifier's name.
     """
     tree, columns = result.tree, []
     for step in range(1, tree.num_steps + 1):
@@ -26,27 +27,32 @@ def draw_kept(result: SearchResult):
         kept = [node for node in nodes if node.kept or node.id in tree.best_path]
         columns.append((len(nodes), kept, [node for node in nodes if node not in kept][-1:]))
     rows = max(len(kept) for _, kept, _ in columns)
-    height = (rows + 1) * DOWN + 1.35
+    height = (rows + 1) * DOWN + 1.5
     figure, ax = canvas(1.5 * len(columns) + 0.05, height)
     places = {}  # of the nodes that are drawn
     for k, (count, kept, worst) in enumerate(columns):
         x = 0.75 + 1.5 * k
-        head(ax, x, height - 0.2, f"after step {k + 1}")
-        note(ax, x, height - 0.42, f"{count} drawn, {len(kept)} kept")
+        returned = ", 1 returned" * any(node.id == tree.best for node in kept)
+        went_on = f", {len(kept)} kept" if k + 1 < tree.num_steps else returned  # after the last step nothing goes on
+        head(ax, x, height - 0.2, f"step {k + 1}")
+        note(ax, x, height - 0.42, f"{count} drawn{went_on}")
         for row, node in [*enumerate(kept), *((rows + 0.3, node) for node in worst)]:
             places[node.id] = (x, height - 0.65 - SIDE / 2 - row * DOWN)
-            draw_choice(ax, places, node, node in kept, node.id in tree.best_path)
+            more = ", returned" * (node.id == tree.best)
+            draw_choice(ax, places, node, node in kept, node.id in tree.best_path, more)
+    rollout = "a rollout, finished at random from what was drawn by then"
+    note(ax, 0.1, 0.34, f"Each picture is {rollout}; below it the score by {scored_by}.", ha="left")
     note(ax, 0.1, 0.14, "Orange: the way to the returned picture. Lowest row: the worst of its step.", ha="left")
     return figure
 
 
-def draw_choice(ax, places: dict, node, kept: bool, best: bool) -> None:
-    """A node's picture, its score below it, and the line that leads to it."""
+def draw_choice(ax, places: dict, node, kept: bool, best: bool, more: str) -> None:
+    """A node's picture, its score and whatever `more` says below it, and the line that leads to it."""
     x, y = places[node.id]
     color, width = (ORANGE, 3) if best else (BLUE, 1.6) if kept else (GREY, 0.8)
     draw_picture(ax, node.image, (x, y), SIDE, pale=0 if kept else 0.5)
     frame(ax, x, y, SIDE, color, width)
-    write(ax, x, y - SIDE / 2 - 0.11, f"{node.score:.2f}", weight="bold" if kept else "normal", color=DARK)
+    write(ax, x, y - SIDE / 2 - 0.11, f"{node.score:.2f}{more}", weight="bold" if kept else "normal", color=DARK)
     if node.parent in places:
         look = {"color": color, "linewidth": width, "linestyle": "-" if kept else ":", "zorder": 2 if best else 1}
         curve(ax, (places[node.parent][0] + SIDE / 2, places[node.parent][1]), (x - SIDE / 2, y), **look)
@@ -60,7 +66,7 @@ def draw_bars(rows: list[tuple]):
         ax.barh(place, worth, height=0.62, facecolor=face, edgecolor="C0", linewidth=1.5)
         if simulated is not None:
             ax.plot(simulated, place, "x", color="black", ms=8)
-        ax.text(worth + 0.35, place, f"{worth:.1f}   for {nfe} NFE", va="center")
+        ax.text(worth + 0.35, place, f"{worth:.2f}   for {nfe} NFE", va="center")
     ax.set_yticks(range(len(rows))[::-1], [name for name, *_ in rows])
     ax.set(xlabel="expected sum (cross: simulated; hollow: only simulated)", xlim=(0, 13))
     return figure
@@ -96,6 +102,20 @@ def draw_savings(table: dict[str, tuple[float, float]], claim: float):
         ax.bar_label(bars, fmt="%.1f", padding=2)
     mark(ax, -0.46, 100 * claim, "printed", "black", "the project page, in NFE")
     ax.set_xticks(range(len(table)), table)
-    ax.set(ylabel="saved, %", ylim=(0, 60), xlim=(-0.6, len(table) + 0.5))
-    ax.legend(loc="upper right")
+    ax.set(ylabel="saved, %", ylim=(0, 75), xlim=(-0.6, len(table) - 0.4))
+    ax.legend(loc="upper right", ncols=3, fontsize=8)
+    return figure
+
+
+def draw_bet(curves: dict[str, tuple], title: str):
+    """How often the best of n is right, in percent: a line per verifier, of (n, mean, low, high).
+
+    The axis begins at a whole ten below all of it, and says so.
+    """
+    figure = draw_curves(curves, "pictures to choose from", "", title)
+    (ax,), numbers = figure.axes, next(iter(curves.values()))[0]
+    begin = int(10 * (min(min(low) for _, _, low, _ in curves.values()) // 10))
+    ax.set_xticks(numbers, numbers)
+    ax.minorticks_off()
+    ax.set(ylabel=f"right, % by the judge (the axis begins at {begin})", ylim=(begin, 101))
     return figure

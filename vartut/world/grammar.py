@@ -87,7 +87,8 @@ def words(prompt: str) -> list[str]:
     for word in found:
         if word not in WORDS:
             near = nearest(word, WORDS[1:], 0.6)
-            known = "; ".join(" ".join(kind) for kind in (SHAPES, COLORS, TEXTURES, SIZES))
+            kinds = (SHAPES, COLORS, TEXTURES, SIZES, NUMBERS, [", ".join(RELATIONS)])
+            known = "; ".join(" ".join(kind) for kind in kinds)
             hint = f'the nearest known word is "{near}"' if near else f"this world has {known}"
             raise ValueError(f'unknown word "{word}" in the prompt "{prompt}"; {hint}')
     if len(found) > MAX_WORDS:
