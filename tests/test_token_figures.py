@@ -36,7 +36,8 @@ def test_totals_stand_over_the_signal():
 def test_territories_lie_where_their_codes_do():
     owners = torch.zeros(4, 4)
     owners[3, 0] = 1  # right of the middle, at the bottom
-    figures.draw_territories({"one": owners, "two": owners}, [torch.tensor([[0.5, -0.5]])] * 2, torch.tensor([[1.0, 0.25]]), 1.0)
+    dots, points = torch.tensor([[0.5, -0.5]]), torch.tensor([[1.0, 0.25]])
+    figures.draw_territories({"one": owners, "two": owners}, [dots, dots], points, 1.0)
     shown = panels()[0].images[0]
     assert shown.origin == "lower"
     assert shown.get_array()[0, 3] == 1  # rows are z[1], columns z[0]
