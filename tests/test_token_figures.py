@@ -30,16 +30,19 @@ def test_totals_stand_over_the_signal():
         assert bars == signal.tolist()
         [line] = [patch for patch in ax.patches if not hasattr(patch, "get_height")]
         assert line.get_data().values.tolist() == total.tolist()
+        assert all(tick == int(tick) for tick in ax.get_yticks())
 
 
 def test_territories_lie_where_their_codes_do():
     owners = torch.zeros(4, 4)
     owners[3, 0] = 1  # right of the middle, at the bottom
-    figures.draw_territories({"one": owners, "two": owners}, [torch.tensor([[0.5, -0.5]])] * 2, 1.0)
+    dots, points = torch.tensor([[0.5, -0.5]]), torch.tensor([[1.0, 0.25]])
+    figures.draw_territories({"one": owners, "two": owners}, [dots, dots], points, 1.0)
     shown = panels()[0].images[0]
     assert shown.origin == "lower"
     assert shown.get_array()[0, 3] == 1  # rows are z[1], columns z[0]
-    assert panels()[0].collections[0].get_offsets().tolist() == [[0.5, -0.5]]
+    for ax in panels():
+        assert [marks.get_offsets().tolist() for marks in ax.collections] == [[[0.5, -0.5]], [[1, 0.25]]]
 
 
 def test_fields_mark_the_cell_and_are_shares_of_their_largest():
@@ -51,22 +54,29 @@ def test_fields_mark_the_cell_and_are_shares_of_their_largest():
     heat = panels()[1].images[0].get_array()
     assert heat[8, 16] == 1
     assert heat.min() == np.float32(1e-4)
+    assert panels()[2].get_ylabel() == "share of the strongest"
 
 
-def test_leftovers_share_one_scale():
-    figures.draw_leftovers([torch.full((8, 8), value) for value in (2.0, 1.0, 0.5)], [1, 2])
-    shown = [ax.images[0] for ax in panels()[:3]]
-    assert [image.get_clim() for image in shown] == [(0, 2)] * 3
-    assert [ax.get_title() for ax in panels()[:3]] == ["before any map", "after 1 × 1", "after 2 × 2"]
+def test_leftovers_stand_beside_their_picture_on_one_scale():
+    picture = torch.rand(3, 64, 64)
+    figures.draw_leftovers(picture, [torch.full((8, 8), value) for value in (2.0, 1.0, 0.5)], [1, 2])
+    first, *others, bar = panels()
+    assert np.array_equal(first.images[0].get_array(), picture.permute(1, 2, 0))
+    assert [ax.images[0].get_clim() for ax in others] == [(0, 2)] * 3
+    assert [ax.get_title() for ax in others] == ["before any map", "after 1 × 1", "after 2 × 2"]
+    assert not any(spine.get_visible() for ax in (first, *others) for spine in ax.spines.values())
+    assert bar.get_ylabel() == "root mean square\nleft over"
 
 
 def test_lines_are_told_apart_without_colour():
-    figures.draw_lines({"a": [1.0, 2.0], "b": [2.0, 3.0]}, ["1", "2"], "right", 4.0)
-    grey, *lines = panels()[0].lines
+    figures.draw_lines({"a": [1.0, 2.0], "b": [2.0, 3.0]}, ("chance", [0.5, 1.0]), ["1", "2"], "right", 4.0)
+    grey, *lines, control = panels()[0].lines
     assert set(grey.get_ydata()) == {4.0}
     assert [list(line.get_ydata()) for line in lines] == [[1, 2], [2, 3]]
     assert lines[0].get_marker() != lines[1].get_marker()
     assert lines[0].get_linestyle() != lines[1].get_linestyle()
+    assert (list(control.get_ydata()), control.get_linestyle(), control.get_color()) == ([0.5, 1], ":", "0.5")
+    assert [text.get_text() for text in panels()[0].get_legend().get_texts()] == ["a", "b", "chance"]
 
 
 def test_codes_that_nobody_uses_are_crosses():
@@ -76,6 +86,7 @@ def test_codes_that_nobody_uses_are_crosses():
     data, used, unused = panels()[0].collections
     assert [len(dots.get_offsets()) for dots in (data, used, unused)] == [64, 2, 1]
     assert [list(line.get_ydata()) for line in panels()[4].lines] == [[3, 2, 2]] * 4
+    assert [text.get_text() for text in panels()[4].get_legend().get_texts()] == list(runs)
 
 
 def test_trainings_and_usage_have_an_entry_per_number():

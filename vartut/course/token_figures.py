@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from .style import DASHES, MAP, MARKERS
 
@@ -19,17 +20,20 @@ def draw_totals(signal: torch.Tensor, totals: list[torch.Tensor], sides) -> None
         ax.bar(range(len(signal)), signal.tolist(), color="0.85", label="signal")
         ax.stairs(total.numpy(), edges, linewidth=2, color="C0", label="total so far")
         ax.set(title=f"after the map of {n}", xlabel="position", xticks=range(len(signal)))
+        ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes[0].set_ylabel("value")
-    axes[0].legend(fontsize=7)
+    axes[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
-def draw_territories(owners: dict[str, torch.Tensor], codes: list[torch.Tensor], reach: float) -> None:
-    """Who owns which part of the plane: per name a grid (n, n) of owners, and the codes (V, 2) themselves as dots."""
+def draw_territories(owners: dict[str, torch.Tensor], codes: list[torch.Tensor], points, reach: float) -> None:
+    """Who owns which part of the plane: per name a grid (n, n) of owners, its codes (V, 2) as dots, and points (N, 2)
+    as white triangles."""
     _, axes = plt.subplots(1, len(owners), figsize=(6.4, 3.2))
     extent = (-reach, reach, -reach, reach)
     for ax, (title, owner), dots in zip(axes, owners.items(), codes):
         ax.imshow(owner.T.numpy(), origin="lower", extent=extent, cmap=MAP, alpha=0.5)
         ax.scatter(*dots.T.numpy(), color="black", s=25)
+        ax.scatter(*points.T.numpy(), marker="^", color="white", edgecolor="black", s=40, zorder=3, clip_on=False)
         ax.set(title=title, xlabel="z[0]", ylabel="z[1]")
 
 
@@ -42,46 +46,58 @@ def draw_fields(picture: torch.Tensor, fields: dict[str, torch.Tensor], cell: tu
         share = (field / field.max()).clamp(min=1e-4).numpy()
         heat = ax.imshow(share, cmap=plt.get_cmap(MAP, 8), norm=LogNorm(1e-4, 1))
         ax.set_title(title, fontsize=9)
-        plt.colorbar(heat, ax=ax, shrink=0.8)
+        plt.colorbar(heat, ax=ax, shrink=0.8, label="share of the strongest")
     for ax in axes:
         corner = (side * cell[1] - 0.5, side * cell[0] - 0.5)
         ax.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="red", linewidth=1.2))
-        ax.set(xticks=[], yticks=[])
+        bare(ax)
 
 
-def draw_leftovers(leftovers: list[torch.Tensor], sides) -> None:
-    """Per map the size (8, 8) of what is left over after it, all on one scale."""
+def bare(ax) -> None:
+    """A panel without axes: neither ticks nor half a frame."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def draw_leftovers(picture: torch.Tensor, leftovers: list[torch.Tensor], sides) -> None:
+    """A picture (3, 64, 64), and per map the size (8, 8) of what of it is left over, all on one scale."""
     titles = ["before any map", *(f"after {n} × {n}" for n in sides)]
-    _, axes = plt.subplots(1, len(titles), figsize=(9.4, 1.8))
-    for ax, title, rest in zip(axes, titles, leftovers):
+    _, axes = plt.subplots(1, 1 + len(titles), figsize=(10.6, 1.8))
+    axes[0].imshow(picture.permute(1, 2, 0).numpy())
+    for ax, title, rest in zip(axes[1:], titles, leftovers):
         heat = ax.imshow(rest.numpy(), cmap=MAP, vmin=0, vmax=float(leftovers[0].max()))
         ax.set_title(title, fontsize=9)
-        ax.set(xticks=[], yticks=[])
-    plt.colorbar(heat, ax=axes, shrink=0.8)
+    axes[0].set_title("the picture", fontsize=9)
+    for ax in axes:
+        bare(ax)
+    plt.colorbar(heat, ax=axes, shrink=0.8).set_label("root mean square\nleft over", fontsize=8)
 
 
-def draw_lines(lines: dict[str, list[float]], ticks: list[str], ylabel: str, top: float) -> None:
-    """Named lines over the same ticks, told apart by marker and dashes too; `top` is a grey line at the most."""
+def draw_lines(lines: dict[str, list[float]], control: tuple, ticks: list[str], ylabel: str, top: float) -> None:
+    """Named lines over the same ticks, told apart by marker and dashes too; a control (name, values) is dotted grey,
+    `top` a grey line at the most."""
     _, ax = plt.subplots(figsize=(5.6, 2.4))
     ax.axhline(top, color="0.7", linewidth=1)
     for i, (name, values) in enumerate(lines.items()):
         ax.plot(values, marker=MARKERS[i], linestyle=DASHES[i], label=name)
+    ax.plot(control[1], color="0.5", linestyle=":", label=control[0])
     ax.set(xticks=range(len(ticks)), xticklabels=ticks, ylabel=ylabel, ylim=(0, 1.05 * top))
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
 def draw_collapse(runs: dict[str, tuple]) -> None:
     """Per name (codes in use at every step, the codes (V, 2), data (N, 2), who is in use (V,)): maps, and all lines."""
-    _, axes = plt.subplots(1, 5, figsize=(9.4, 2.2), width_ratios=[1, 1, 1, 1, 1.5])
+    _, axes = plt.subplots(1, 5, figsize=(10.8, 2), width_ratios=[1, 1, 1, 1, 1.5])
     for i, (name, (in_use, book, z, alive)) in enumerate(runs.items()):
         axes[i].scatter(*z[:64].T, s=4, color="0.75")
         axes[i].scatter(*book[alive].T, s=12, color=f"C{i}")
         axes[i].scatter(*book[~alive].T, s=12, color="black", marker="x")
         axes[i].set_title(name, fontsize=8)
-        axes[i].set(xticks=[], yticks=[])
-        axes[4].plot(in_use, color=f"C{i}", linestyle=DASHES[i])
+        bare(axes[i])
+        axes[i].set_aspect("equal")
+        axes[4].plot(in_use, color=f"C{i}", linestyle=DASHES[i], label=name)
     axes[4].set(xlabel="step", ylabel="codes in use")
-    axes[4].set_title("all four", fontsize=8)
+    axes[4].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
 def draw_trainings(curves: dict[str, list[tuple]], codes: int) -> None:
