@@ -108,6 +108,7 @@ def test_notebook_11_shows_a_picture_where_there_are_weights(model, monkeypatch,
     clip_score.name = "clip-score"
     monkeypatch.setattr(vartut, "load", lambda name, text=None: stand_in(name, "cpu"))
     monkeypatch.setattr(vartut, "load_verifier", {"clip-score": clip_score}.__getitem__)
+    plt.close("all")  # what earlier tests left
     monkeypatch.setattr(plt, "show", lambda: print(len(plt.get_fignums()), "figure"))
     notebook, names = nbformat.read(ROOT / "notebooks" / "11_the_published_weights.ipynb", 4), {}
     for cell in [cell.source for cell in notebook.cells if cell.cell_type == "code"]:
