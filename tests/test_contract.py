@@ -16,7 +16,7 @@ import vartut
 from vartut import world
 from vartut.hub import load_tokenizer
 from vartut.published.aesthetic import Aesthetic
-from vartut.published.ensemble import RankEnsemble
+from vartut.verifiers.ensemble import RankEnsemble
 from vartut.published.flux import FluxSampler
 from vartut.published.imagereward import Head, ImageReward
 from vartut.published.llava import VQAScore

@@ -20,7 +20,7 @@ from toy_models import toy_sampler, toy_tokenizer, toy_transformer
 import vartut
 from vartut.measure.evaluate import judged_success
 from vartut.published.aesthetic import Aesthetic
-from vartut.published.ensemble import RankEnsemble
+from vartut.verifiers.ensemble import RankEnsemble
 from vartut.published.flux import FluxSampler
 from vartut.published.imagereward import Head, ImageReward
 from vartut.published.llava import VQAScore

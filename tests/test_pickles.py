@@ -16,7 +16,7 @@ from toy_models import toy_sampler
 
 import vartut
 from vartut.published.aesthetic import Aesthetic
-from vartut.published.ensemble import RankEnsemble
+from vartut.verifiers.ensemble import RankEnsemble
 from vartut.published.imagereward import Head, ImageReward
 
 PROMPT = "a red circle"

@@ -158,7 +158,7 @@ def test_finished_pictures_are_left_alone_though_n_and_what_a_search_does_not_us
     first, second = (tmp_path / "out" / f"{i:05d}" / "samples" / "0000.png" for i in range(2))
     painted, before = first.stat().st_mtime_ns, contents(tmp_path / "out")
     second.unlink()
-    unused = ("--width", "7", "--candidates", "9", "--verifier", "aesthetic", "--max-rows", "4")
+    unused = ("--width", "7", "--candidates", "9", "--verifier", "laion-aesthetic", "--max-rows", "4")
     assert script.main(command(tmp_path, *unused, "--n", "2")) == 0
     assert "3 pictures of 2 prompts" in capsys.readouterr().out
     after = contents(tmp_path / "out")

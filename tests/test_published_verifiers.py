@@ -19,7 +19,7 @@ import vartut
 from vartut.published import aesthetic, clipscore, files, imagereward, llava
 from vartut.published.aesthetic import Aesthetic, load_aesthetic
 from vartut.published.clipscore import prepared
-from vartut.published.ensemble import RankEnsemble, rank
+from vartut.verifiers.ensemble import RankEnsemble, rank
 from vartut.published.imagereward import PIXELS, Head, ImageReward, RewardModel, load_image_reward
 from vartut.published.llava import VQAScore, load_llava
 from vartut.published.loading import load_into
@@ -415,7 +415,7 @@ def test_what_the_ensemble_cannot_rank_is_told():
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("clip-score", clipscore.WEIGHTS), ("image-reward", "vocab.txt"), ("aesthetic", aesthetic.WEIGHTS)],
+    [("clip-score", clipscore.WEIGHTS), ("image-reward", "vocab.txt"), ("laion-aesthetic", aesthetic.WEIGHTS)],
 )
 def test_the_papers_verifiers_are_known_by_name_and_say_what_to_fetch(name, file, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -17,17 +17,21 @@ from .published.imagereward import load_image_reward
 from .published.llava import REPO as LLAVA
 from .published.llava import load_llava
 from .published.sampler import load_sampler as load_published_sampler
+from .verifiers import aesthetic, vqa
+from .verifiers.aesthetic import Aesthetic
 from .verifiers.clip import ClipScore, WordTokenizer, fitted
 from .verifiers.clip import read as read_clip
 from .verifiers.protocol import Oracle
+from .verifiers.reward import RewardModel, RewardScore
+from .verifiers.vqa import VqaScore
 from .weights import load_weights, read_provenance, remedy, weights_folder
 
 SAMPLERS = ("nano", "tiny")
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
 TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
-VERIFIERS = ("clip", "clip-hard", "oracle")
-PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "aesthetic", "llava-onevision")  # the paper's, see published/
+VERIFIERS = ("clip", "clip-hard", "reward", "aesthetic", "vqa", "oracle")
+PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's, see published/
 
 
 @plain_defaults()
@@ -92,25 +96,42 @@ def tokenizer_beside(name: str, folder: Path | str | None, where: torch.device) 
 
 @plain_defaults()
 def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, where: torch.device | None = None):
-    """The verifier of that name: "clip", "clip-hard" or "oracle", on `where` (the GPU if there is one).
+    """The verifier of that name: "clip", "clip-hard", "reward", "aesthetic", "vqa" or "oracle", on `where`.
 
     It is called with pictures (B, 3, H, W) in [0, 1] and a list of B prompts, or one prompt for all, and returns (B,)
     float32 scores on its device, higher for better; `.name` and `.flops_per_image` say what it is and costs.  `folder`
-    holds weights that you trained.  "clip-score", "image-reward", "aesthetic" and "llava-onevision" are the paper's
-    verifiers, which read any prompt, with the authors' weights, fetched if they are not in `folder` (for LLaVA the
+    holds weights that you trained.  "clip-score", "image-reward", "laion-aesthetic" and "llava-onevision" are the
+    paper's verifiers, which read any prompt, with the authors' weights, fetched if they are not in `folder` (for LLaVA the
     folder of the model itself, in transformers' layout); see `published/files.py` for where.  Raises ValueError
     for an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
     check_name(name, (*VERIFIERS, *PUBLISHED_VERIFIERS), "verifier")
     if name in PUBLISHED_VERIFIERS:
         return published_verifier(name, folder, where)
+    where = device() if where is None else where
     if name == "oracle":
         return Oracle(world.judge)
+    if name in ("reward", "vqa", "aesthetic"):
+        return learned_verifier(name, folder, where)
     _, tensors = load_weights(name, folder)  # verifies the checksum
     model, _ = read_clip(weights_folder(folder) / f"{name}.safetensors")
     if model.positional_embedding.shape != tensors["positional_embedding"].shape:  # open_clip would stretch it
         raise ValueError(f'the weights "{name}" are of another version of its model: {remedy(name)}')
-    return ClipScore(name, model, WordTokenizer(world.words), fitted, device() if where is None else where)
+    return ClipScore(name, model, WordTokenizer(world.words), fitted, where)
+
+
+def learned_verifier(name: str, folder: Path | str | None, where: torch.device):
+    """One that is more than a CLIP: the reward model, the reasoner, or the head on CLIP's features."""
+    settings, tensors = load_weights(name, folder)
+    if name == "reward":
+        return RewardScore(name, filled(RewardModel(**settings), tensors, name), where)
+    if name == "vqa":
+        return VqaScore(name, filled(vqa.build(**settings), tensors, name), where)
+    clip = load_verifier(settings["clip"], where=where)
+    if settings["clip_sha256"] != read_provenance(settings["clip"])["sha256"]:
+        raise ValueError(f'"{name}" was trained on features of another "{settings["clip"]}": {remedy(name)}')
+    return Aesthetic(name, clip, filled(aesthetic.head(), tensors, name))
+
 
 
 def published_verifier(name: str, folder: Path | str | None, where: torch.device | None):
@@ -119,7 +140,7 @@ def published_verifier(name: str, folder: Path | str | None, where: torch.device
         return load_clip_score(folder=folder, where=where)
     if name == "image-reward":
         return load_image_reward(folder, where)
-    if name == "aesthetic":
+    if name == "laion-aesthetic":
         return load_aesthetic(folder=folder, where=where)
     return load_llava(LLAVA if folder is None else folder, where)
 

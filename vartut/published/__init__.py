@@ -10,7 +10,7 @@
 - `claims.py`: what the paper claims of Infinity-2B, beside what others and we measured
 - `sampler.py`: all of it as a sampler, so that every search runs on it: `vartut.load("var-d16")`
 - `stand_in.py`: small random stand-ins with the published scales, for machines without the weights
-- `clipscore.py`, `imagereward.py`, `aesthetic.py`, `llava.py`, `ensemble.py`: the paper's verifiers, one a file
+- `clipscore.py`, `imagereward.py`, `aesthetic.py`, `llava.py`: the paper's verifiers, one a file
 - `flux.py`: FLUX.1, a diffusion model, through diffusers in the same protocol
 
 Both models are driven by the same five calls, one scale at a time, so that a search can stop, look and fork between:

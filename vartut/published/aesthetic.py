@@ -24,7 +24,7 @@ LICENCE = "Apache-2.0, of improved-aesthetic-predictor"
 class Aesthetic:
     """The verifier: CLIP's view of a picture, and the head."""
 
-    name = "aesthetic"
+    name = "laion-aesthetic"
 
     def __init__(self, clip: ClipScore, head: Head):
         self.clip, self.head = clip, head.to(clip.where).eval().requires_grad_(False)

@@ -15,10 +15,13 @@ from ..models.transformer import NextScaleTransformer
 from ..names import check_name
 from ..paths import expanded
 from ..provenance import run_record
-from ..verifiers import clip
+from ..verifiers import aesthetic, clip, reward, vqa
 from ..weights import load_weights, read_provenance, save_weights
 from .loop import train
+from .reasoner import ReasonerRecipe
 from .recipes import TokenizerRecipe, TransformerRecipe
+from .rewards import AestheticRecipe, RewardRecipe
+from .samples import sampled
 from .verifiers import ClipRecipe
 
 SIZES = {  # of the two transformers: one recipe, one dial
@@ -26,6 +29,7 @@ SIZES = {  # of the two transformers: one recipe, one dial
     "tiny": {"width": 192, "depth": 8, "heads": 4},
 }
 DENSE = 0.25  # share of dense prompts in the training of a transformer or a CLIP
+SAMPLED = 2048  # prompts, sixteen pictures each, that verifiers learn from
 DENSE_PICTURES = 0.5  # share of dense scenes in a tokenizer's training: the more objects, the more to learn
 
 
@@ -86,6 +90,26 @@ def hard_clip(settings: dict | None, seed: int, batch: int, folder: Path):
     return ClipRecipe(True, device(), seed, batch, dense=DENSE), clip.SETTINGS
 
 
+def reward_model(settings: dict | None, seed: int, batch: int, folder: Path):
+    """The reward model, which learns from painted pictures: those that are not beside `folder` yet are painted first."""
+    settings = settings or reward.SIZES
+    samples = sampled(SAMPLED, folder.parent / "samples")
+    return RewardRecipe(reward.RewardModel(**settings), hub.load_tokenizer(), samples, device(), seed, batch), settings
+
+
+def reasoner(settings: dict | None, seed: int, batch: int, folder: Path, clean: bool = False):
+    """The verifier that asks questions; `clean` shows it renders alone."""
+    settings = settings or vqa.SIZES
+    met = {} if clean else {"tokenizer": hub.load_tokenizer(), "samples": sampled(SAMPLED, folder.parent / "samples")}
+    return ReasonerRecipe(vqa.build(**settings), device(), seed, batch, **met), settings
+
+
+def aesthetic_head(settings: dict | None, seed: int, batch: int, folder: Path):
+    """The head on the features of the shipped CLIP."""
+    about = {"clip": "clip", "clip_sha256": read_provenance("clip")["sha256"]}
+    return AestheticRecipe(aesthetic.head(), hub.load_verifier("clip"), device(), seed, batch), about
+
+
 RECIPES = {
     "tokenizer": Recipe(steps=6000, batch=64, start=None, build=tokenizer),
     "tokenizer-bits": Recipe(steps=2400, batch=64, start=None, build=tokenizer_of_bits),
@@ -93,6 +117,10 @@ RECIPES = {
     "tiny": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "tiny")),
     "clip": Recipe(steps=1000, batch=128, start=None, build=plain_clip),
     "clip-hard": Recipe(steps=900, batch=128, start="clip", build=hard_clip),
+    "reward": Recipe(steps=1500, batch=128, start=None, build=reward_model),
+    "aesthetic": Recipe(steps=600, batch=128, start=None, build=aesthetic_head),
+    "vqa": Recipe(steps=3000, batch=64, start=None, build=reasoner),
+    "vqa-clean": Recipe(steps=3000, batch=64, start=None, build=partial(reasoner, clean=True)),
 }
 
 

@@ -1,0 +1,125 @@
+"""Ensembles of verifiers whose scales do not agree: by rank, as in Ma et al. (arXiv 2501.09732), or by z-score.
+
+They rank all candidates of a round by each verifier and average the ranks.  Such a score depends on who else is in the
+round, so that the same picture would score differently in another chunk or step of a search.  Here every member ranks a
+picture among reference pictures of its prompt, fixed beforehand: at the reference pictures themselves this is the rank
+of Ma et al., between them it is interpolated, beyond them it goes on with the mean slope, since a search is to leave
+the reference behind.
+
+    verifier = RankEnsemble([clip, aesthetic, reward], pictures, prompt)     # pictures (N, 3, H, W) of this prompt
+
+Within the references only ranks count; far beyond them the member with the narrowest scores speaks loudest.
+`ZEnsemble` counts how many standard deviations a score lies above the references' mean: how much better a picture is
+counts too, and so a member that is sure of few things.  Where all candidates are there at once, `mean_ranks` and
+`mean_z` rank them among themselves.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .protocol import paired
+
+
+class Ensemble:
+    """What both have in common: members, their weights, and what they say of the references."""
+
+    kind = "ensemble"
+
+    def __init__(self, members: Sequence[Callable], references: Tensor, prompt: str, weights: Sequence[float] = ()):
+        """`references` (N, 3, H, W) in [0, 1], N at least 2, are pictures of `prompt`, the only one scored.
+
+        `weights`, one for each member, add up to more than 0 (none: all alike).  Raises ValueError for others, for no
+        members, fewer than two references, or a member to whom they all look the same.
+        """
+        paired(references, prompt)
+        members = list(members)
+        if not members or len(references) < 2:
+            raise ValueError(
+                f"an ensemble has a member and 2 references or more: got {len(members)} and {len(references)}"
+            )
+        self.members, self.prompt, self.weights = members, prompt, shares(len(members), weights)
+        self.name = f"{self.kind} of " + ", ".join(getattr(member, "name", "a verifier") for member in members)
+        scores = [member(references, [prompt] * len(references)).float().cpu() for member in members]
+        self.ladders = [rungs(score) for score in scores]
+        for member, ladder in zip(members, self.ladders):
+            if len(ladder) < 2 or not torch.isfinite(ladder).all():
+                name = getattr(member, "name", "a verifier")
+                raise ValueError(f"{name} gives all references the score {ladder[0]:.4g}: it cannot rank by them")
+        self.spread = [(float(score.mean()), float(score.std())) for score in scores]
+
+    @property
+    def flops_per_image(self) -> int:
+        """Of all members together; some know theirs only after a first picture."""
+        return sum(getattr(member, "flops_per_image", 0) for member in self.members)
+
+    def __call__(self, images: Tensor, prompts) -> Tensor:
+        """Scores (B,) of pictures (B, 3, H, W) in [0, 1]; the prompts must be the ensemble's own."""
+        prompts = paired(images, prompts)
+        if set(prompts) - {self.prompt}:
+            raise ValueError(f'this ensemble has references of "{self.prompt}" alone: make another for another prompt')
+        said = [self._placed(i, member(images, prompts).float().cpu()) for i, member in enumerate(self.members)]
+        return self.weights @ torch.stack(said)
+
+    def _placed(self, member: int, scores: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class RankEnsemble(Ensemble):
+    """The mean rank of a picture among the references, over the members: 0 is as the worst of them, 1 as the best."""
+
+    def _placed(self, member: int, scores: Tensor) -> Tensor:
+        return rank(scores, self.ladders[member])
+
+
+class ZEnsemble(Ensemble):
+    """The mean z-score of a picture over the members: standard deviations above the mean of the references."""
+
+    kind = "z-ensemble"
+
+    def _placed(self, member: int, scores: Tensor) -> Tensor:
+        mean, deviation = self.spread[member]
+        return (scores - mean) / deviation
+
+
+def shares(count: int, weights: Sequence[float]) -> Tensor:
+    """The weights of so many members, (count,), adding up to 1; raises ValueError for others."""
+    weights = list(weights) or [1.0] * count
+    if len(weights) != count or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+        raise ValueError(f"an ensemble of {count} has {count} weights from 0, not all 0; got {weights}")
+    return torch.tensor(weights, dtype=torch.float32, device="cpu") / sum(weights)
+
+
+def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
+    """Mean ranks (N,) of N candidates by M members' scores (M, N): 0 for the worst of all, N - 1 for the best.
+
+    Of equal scores each has the mean of their ranks.  No monotone rescaling of a member changes it.
+    """
+    below = (scores[:, None, :] < scores[:, :, None]).float().sum(2)  # (M, N): how many are worse
+    equal = (scores[:, None, :] == scores[:, :, None]).float().sum(2)
+    return shares(len(scores), weights) @ (below + (equal - 1) / 2)
+
+
+def mean_z(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
+    """Mean z-scores (N,) of N candidates by M members' scores (M, N); a member to whom all are alike says nothing."""
+    scores = scores.float()
+    away = scores - scores.mean(1, keepdim=True)
+    return shares(len(scores), weights) @ (away / scores.std(1, keepdim=True).clamp(min=1e-12))
+
+
+def rungs(scores: Tensor) -> Tensor:
+    """The distinct ones of scores (N,), rising; scores that agree to five digits are one, as in a search."""
+    rising = scores.sort().values
+    apart = rising.diff() > 1e-5 * scores.abs().max()
+    return rising[torch.cat([torch.ones(1, dtype=torch.bool, device="cpu"), apart])]
+
+
+def rank(scores: Tensor, ladder: Tensor) -> Tensor:
+    """Places (B,) of scores (B,) on a rising ladder of distinct scores (N,): 0 at its foot, 1 at its top."""
+    steps = len(ladder) - 1
+    low = (torch.searchsorted(ladder, scores, right=True) - 1).clamp(0, steps - 1)  # the rung below
+    within = (low + (scores - ladder[low]) / (ladder[low + 1] - ladder[low])) / steps
+    slope = 1 / (ladder[-1] - ladder[0])  # of the whole ladder
+    below, above = (scores - ladder[0]) * slope, 1 + (scores - ladder[-1]) * slope
+    return torch.where(scores < ladder[0], below, torch.where(scores > ladder[-1], above, within))
