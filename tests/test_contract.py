@@ -15,11 +15,15 @@ from toy_models import toy_sampler
 import vartut
 from vartut import world
 from vartut.hub import load_tokenizer
-from vartut.published.aesthetic import Aesthetic
-from vartut.verifiers.ensemble import RankEnsemble
+from vartut.published.aesthetic import Aesthetic as LaionAesthetic
 from vartut.published.flux import FluxSampler
 from vartut.published.imagereward import Head, ImageReward
 from vartut.published.llava import VQAScore
+from vartut.verifiers import vqa
+from vartut.verifiers.aesthetic import Aesthetic, head
+from vartut.verifiers.ensemble import RankEnsemble
+from vartut.verifiers.reward import RewardModel, RewardScore
+from vartut.verifiers.vqa import VqaScore
 
 CPU = torch.device("cpu")
 SETTINGS = {"guidance": 2.5, "temperature": [1, 1, 0.9, 0.8, 0.7, 0.6], "top_k": 20, "top_p": 0.95}
@@ -66,6 +70,12 @@ def alone():
     return smooth(), ["a red fox in the snow"] * 3
 
 
+def fresh(make):
+    """An untrained model of our own, the same each time."""
+    torch.manual_seed(0)
+    return make()
+
+
 def reward(folder):
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     return ImageReward(reward_model(), folder / "vocab.txt")
@@ -81,9 +91,12 @@ VERIFIERS = {
     "clip": (lambda folder: vartut.load_verifier("clip", where=CPU), scenes),
     "clip-hard": (lambda folder: vartut.load_verifier("clip-hard", where=CPU), scenes),
     "oracle": (lambda folder: vartut.load_verifier("oracle"), scenes),
+    "reward": (lambda folder: RewardScore("reward", fresh(lambda: RewardModel())), scenes),
+    "aesthetic": (lambda folder: Aesthetic("aesthetic", vartut.load_verifier("clip", where=CPU), fresh(head)), scenes),
+    "vqa": (lambda folder: VqaScore("vqa", fresh(lambda: vqa.build(**vqa.SIZES))), scenes),
     "clip-score": (lambda folder: tiny_clip(), foxes),
     "image-reward": (reward, foxes),
-    "aesthetic": (lambda folder: Aesthetic(tiny_clip(), Head(32)), foxes),
+    "laion-aesthetic": (lambda folder: LaionAesthetic(tiny_clip(), Head(32)), foxes),
     "llava-onevision": (lambda folder: VQAScore("tiny", *tiny_llava()), foxes),
     "ensemble": (ensemble, alone),
 }

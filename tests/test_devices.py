@@ -20,13 +20,13 @@ from toy_models import toy_sampler, toy_tokenizer, toy_transformer
 import vartut
 from vartut.measure.evaluate import judged_success
 from vartut.published.aesthetic import Aesthetic
-from vartut.verifiers.ensemble import RankEnsemble
 from vartut.published.flux import FluxSampler
 from vartut.published.imagereward import Head, ImageReward
 from vartut.published.llava import VQAScore
 from vartut.training.loop import train
 from vartut.training.recipes import TokenizerRecipe, TransformerRecipe
 from vartut.training.verifiers import ClipRecipe
+from vartut.verifiers.ensemble import RankEnsemble
 
 PROMPT = "a red circle left of a blue square"
 

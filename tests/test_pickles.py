@@ -16,8 +16,8 @@ from toy_models import toy_sampler
 
 import vartut
 from vartut.published.aesthetic import Aesthetic
-from vartut.verifiers.ensemble import RankEnsemble
 from vartut.published.imagereward import Head, ImageReward
+from vartut.verifiers.ensemble import RankEnsemble
 
 PROMPT = "a red circle"
 PICTURES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

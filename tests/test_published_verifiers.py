@@ -19,12 +19,12 @@ import vartut
 from vartut.published import aesthetic, clipscore, files, imagereward, llava
 from vartut.published.aesthetic import Aesthetic, load_aesthetic
 from vartut.published.clipscore import prepared
-from vartut.verifiers.ensemble import RankEnsemble, rank
 from vartut.published.imagereward import PIXELS, Head, ImageReward, RewardModel, load_image_reward
 from vartut.published.llava import VQAScore, load_llava
 from vartut.published.loading import load_into
 from vartut.torchvision_repair import repair
 from vartut.verifiers.clip import ClipScore, open_clip
+from vartut.verifiers.ensemble import RankEnsemble, rank
 
 PARITY = Path(__file__).parent / "parity"
 NAMES = json.loads(gzip.decompress((PARITY / "imagereward.json.gz").read_bytes()))

@@ -31,7 +31,7 @@ PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors'
 TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
 VERIFIERS = ("clip", "clip-hard", "reward", "aesthetic", "vqa", "oracle")
-PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's, see published/
+PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's
 
 
 @plain_defaults()
@@ -101,9 +101,9 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
     It is called with pictures (B, 3, H, W) in [0, 1] and a list of B prompts, or one prompt for all, and returns (B,)
     float32 scores on its device, higher for better; `.name` and `.flops_per_image` say what it is and costs.  `folder`
     holds weights that you trained.  "clip-score", "image-reward", "laion-aesthetic" and "llava-onevision" are the
-    paper's verifiers, which read any prompt, with the authors' weights, fetched if they are not in `folder` (for LLaVA the
-    folder of the model itself, in transformers' layout); see `published/files.py` for where.  Raises ValueError
-    for an unknown name or damaged weights, FileNotFoundError for missing ones.
+    paper's verifiers, which read any prompt, with the authors' weights, fetched if they are not in `folder` (for LLaVA
+    the folder of the model itself, in transformers' layout); see `published/files.py` for where.  Raises ValueError for
+    an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
     check_name(name, (*VERIFIERS, *PUBLISHED_VERIFIERS), "verifier")
     if name in PUBLISHED_VERIFIERS:

@@ -91,7 +91,7 @@ def hard_clip(settings: dict | None, seed: int, batch: int, folder: Path):
 
 
 def reward_model(settings: dict | None, seed: int, batch: int, folder: Path):
-    """The reward model, which learns from painted pictures: those that are not beside `folder` yet are painted first."""
+    """The reward model, which learns from samples: those that are not beside `folder` yet are painted first."""
     settings = settings or reward.SIZES
     samples = sampled(SAMPLED, folder.parent / "samples")
     return RewardRecipe(reward.RewardModel(**settings), hub.load_tokenizer(), samples, device(), seed, batch), settings

@@ -10,7 +10,7 @@ from .. import world
 from ..device import autocast
 from ..verifiers import vqa
 from ..verifiers.clip import normalize
-from ..world.questions import ANSWERS, Question
+from ..world.questions import ANSWERS, Question, fits_group
 from .recipes import generator, scenes_of
 from .verifiers import roughen
 
@@ -143,7 +143,7 @@ def relation(objects, rng) -> Question:
     for shape in (first, second):
         alike = [o for o in objects if o.shape == shape]
         about = group(alike, rng)
-        fits = sum(all(getattr(o, n) == v for n in ("color", "texture", "size") if (v := getattr(about, n))) for o in alike)
+        fits = sum(fits_group(about, o) for o in alike)
         pair.append(replace(about, count=fits) if 1 < fits < 6 and rng.random() < 0.7 else about)
     ways = [world.Description(tuple(pair), ((0, way, 1),)) for way in world.RELATIONS]
     true = [way for way in ways if Question("relation", way).answer(objects) == "yes"]

@@ -2,7 +2,7 @@
 
 `sampled` paints groups of pictures, one group a prompt, by nano and tiny, and keeps them as tokens, with the judge's
 grade and the objects that it found.  Whoever learns from these is judge-distilled.  The prompts are of the train
-split, and none is among those that vartut's experiments ask: the first 100 test prompts of each task, and the hard sets.
+split, and none is among those that experiments ask: the first 100 test prompts of each task, and the hard sets.
 """
 
 from dataclasses import dataclass

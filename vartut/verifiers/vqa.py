@@ -12,7 +12,7 @@ All questions about a picture go in one sequence: each sees the picture and itse
 from functools import cache
 
 import torch
-from torch.nn import functional as F
+from torch import nn
 
 from .. import torchvision_repair
 from ..device import plain_defaults
@@ -110,15 +110,15 @@ class VqaScore:
         """Scores (B,), at most 0, of pictures (B, 3, H, W) in [0, 1]; prompts are one for each, or one for all."""
         prompts = paired(images, prompts)
         asked = [questions(prompt) for prompt in prompts]
-        scores = torch.zeros(len(images), device=self.where)
-        for rows in torch.arange(len(images)).split(self.chunk):
-            right = self._right(images[rows], [asked[row] for row in rows])
-            scores[rows] = torch.stack([of.mean() for of in right])
-        return scores
+        right = []
+        for first in range(0, len(asked), self.chunk):
+            right += self._right(images[first : first + self.chunk], asked[first : first + self.chunk])
+        return torch.stack([of.mean() for of in right]) if right else torch.zeros(0, device=self.where)
 
     def _right(self, images, asked: list[list[Question]]) -> list[torch.Tensor]:
         """The log-probability of every right answer, (questions,) for each picture."""
         said = answers(self.model, fitted(images.to(self.where, torch.float32)), asked)
+        self.flops_per_image = vqa_flops(self.model, max(sum(len(_ids(q.text)) for q in of) for of in asked))
         wanted = [ANSWERS.index(question.right) for of in asked for question in of]
         right = said[torch.arange(len(wanted)), torch.tensor(wanted)]
         return list(right.split([len(of) for of in asked]))
@@ -129,3 +129,16 @@ class VqaScore:
         """The probability of the right answer to each of `questions(prompt)`, (B, Q)."""
         check_pictures(images, "a verifier")
         return torch.stack(self._right(images, [questions(prompt)] * len(images))).exp()
+
+
+def vqa_flops(model, words: int) -> int:
+    """Multiplications and additions for one picture and questions of so many words together, matrix products only."""
+
+    def products(module, rows: int) -> int:
+        return rows * sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
+
+    sees, reads, n = model.config.vision_config, model.config.text_config, PATCHES + words
+    seen = products(model.model.vision_tower, PATCHES) + PATCHES * 3 * sees.patch_size**2 * sees.hidden_size
+    seen += sees.num_hidden_layers * 2 * PATCHES**2 * sees.hidden_size
+    read = products(model.model.language_model, n) + reads.num_hidden_layers * 2 * n**2 * reads.hidden_size
+    return 2 * (seen + products(model.model.multi_modal_projector, PATCHES) + read)

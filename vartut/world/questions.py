@@ -46,12 +46,13 @@ class Question:
     def answer(self, objects) -> str:
         """What is true of a scene's objects, or of those that the judge has found."""
         if self.kind == "number":
-            fits = sum(_fits(self.about.groups[0], o) for o in objects)
+            fits = sum(fits_group(self.about.groups[0], o) for o in objects)
             return COUNTS[min(fits, len(COUNTS) - 1)]
         return "yes" if holds(self.about, objects) else "no"
 
 
-def _fits(group: Group, o) -> bool:
+def fits_group(group: Group, o) -> bool:
+    """Whether all that is said of a group's objects is true of this one."""
     said = ("shape", "color", "texture", "size")
     return all(getattr(group, name) in (None, getattr(o, name)) for name in said)
 
