@@ -2,6 +2,9 @@
 
 - `loop.py`: one plain loop for every recipe
 - `recipes.py`: tokenizer and transformer
-- `verifiers.py`: the verifiers
+- `verifiers.py`: the CLIPs
+- `samples.py`: what the generators paint, with the judge's word, for verifiers to learn from
+- `rewards.py`: the reward model and the aesthetic head
+- `reasoner.py`: the verifier that asks
 - `build.py`: from a name to a recipe around its model
 """

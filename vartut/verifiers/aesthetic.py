@@ -16,7 +16,7 @@ HIDDEN = 64
 
 def head(features: int = 128) -> nn.Module:
     """From CLIP's features (B, E) of length 1 to log-odds (B, 1) that the picture is clean."""
-    return nn.Sequential(nn.Linear(features, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 1))
+    return nn.Sequential(nn.LayerNorm(features), nn.Linear(features, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 1))
 
 
 class Aesthetic:

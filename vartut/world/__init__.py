@@ -7,6 +7,7 @@
 - `finding.py`: the objects of a picture, from its pixels alone: `find`
 - `judging.py`: whether a prompt is true of a picture: `judge`
 - `negatives.py`: prompts that differ in one word and are false
+- `questions.py`: prompts taken apart into questions, one for each claim
 """
 
 from .finding import Found, find

@@ -1,0 +1,194 @@
+"""The reward model, the aesthetic head, the likelihood and the ensembles, on toys; how the first two are trained."""
+
+import math
+
+import pytest
+import torch
+from test_vqa import PICTURES, SCENES, toy_samples
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from toy_models import toy_sampler
+
+import vartut
+from vartut import world
+from vartut.hub import load_verifier
+from vartut.training import samples
+from vartut.training.rewards import AestheticRecipe, RewardRecipe, blurred, off_palette, spoiled, torn
+from vartut.verifiers import aesthetic
+from vartut.verifiers.ensemble import RankEnsemble, ZEnsemble, mean_ranks, mean_z
+from vartut.verifiers.likelihood import likelihood, mean_likelihood
+from vartut.verifiers.reward import RewardModel, RewardScore
+from vartut.weights import save_weights
+
+CPU = torch.device("cpu")
+PROMPTS = [scene.prompt for scene in SCENES]
+
+
+def small():
+    torch.manual_seed(0)
+    model = RewardModel(width=32, depth=2, heads=2)
+    for p in model.parameters():  # what begins as the identity would read nothing
+        if p.ndim == 2 and not p.any():
+            torch.nn.init.normal_(p, std=0.2)
+    return model
+
+
+def learn(recipe, steps: int) -> list[float]:
+    losses = []
+    for step in range(steps):
+        loss, _ = recipe.loss(step)
+        for optimizer in recipe.optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in recipe.optimizers:
+            optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+# ---- reward --------------------------------------------------------------------------------------------------------
+
+
+def test_picture_and_prompt_both_matter():
+    score = RewardScore("reward", small())
+    one, other = score(PICTURES, PROMPTS[0]), score(PICTURES, PROMPTS[1])
+    assert (one - other).abs().max() > 1e-4
+    assert one.std() > 1e-4
+
+
+def test_flops_of_a_reward_against_torchs_counter():
+    score = RewardScore("reward", small())
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        score(PICTURES, PROMPTS)
+    assert score.flops_per_image == pytest.approx(counter.get_total_flops() / len(PICTURES), rel=0.01)
+
+
+def test_the_reward_learns_the_ranking_and_counts_no_pairs_of_equals():
+    tokenizer, told = toy_samples()
+    recipe = RewardRecipe(small(), tokenizer, told, CPU, batch=8)
+    assert torch.isfinite(recipe.compared([0, 1], [[0, 1, 2]] * 2)[0])
+    equal = type(told)(told.prompts, told.tokens, torch.ones(2, 3), told.objects)
+    loss, found = RewardRecipe(small(), tokenizer, equal, CPU).compared([0], [[0, 1, 2]])
+    assert loss == 0
+    graded = type(told)(told.prompts, told.tokens, torch.tensor([[1.0, 0.5, 0.5]] * 2), told.objects)
+    loss, found = RewardRecipe(recipe.model, tokenizer, graded, CPU).compared([0], [[0, 1]])
+    images = tokenizer.preview(list(told.tokens[0, :2].long().split([n * n for n in tokenizer.scales], 1)))
+    first, second = RewardScore("reward", recipe.model)(images, "a star").tolist()
+    assert loss.item() == pytest.approx(math.log1p(math.exp(second - first)), rel=1e-3)
+    assert found["in_order"] == float(first > second)
+
+
+# ---- aesthetic -----------------------------------------------------------------------------------------------------
+
+
+def test_the_aesthetic_head_learns_clean_from_spoiled_and_reads_no_prompt():
+    torch.manual_seed(0)
+    clip = load_verifier("clip", where=CPU)
+    recipe = AestheticRecipe(aesthetic.head(), clip, CPU, batch=32, lr=2e-2)
+    losses = learn(recipe, 25)
+    assert losses[-1] < 0.75 * losses[0]
+    score = aesthetic.Aesthetic("aesthetic", clip, recipe.model)
+    assert torch.equal(score(PICTURES, PROMPTS), score(PICTURES, PROMPTS[::-1]))
+
+
+def test_each_way_of_spoiling_changes_a_picture_and_keeps_its_range():
+    draws = torch.Generator().manual_seed(0)
+    for way in (torn, blurred, off_palette, spoiled):
+        found = way(PICTURES.clone(), draws)
+        assert found.shape == PICTURES.shape
+        assert found.min() >= 0
+        assert found.max() <= 1
+        assert ((found - PICTURES).abs().flatten(1).amax(1) > 0.1).all(), way.__name__
+    torch.testing.assert_close(torn(PICTURES, draws).sum(), PICTURES.sum(), rtol=1e-4, atol=0)
+
+
+def test_a_head_on_other_features_is_refused(tmp_path):
+    about = {"clip": "clip", "clip_sha256": "0" * 64}
+    save_weights(aesthetic.head(), "aesthetic", about, {}, tmp_path)
+    with pytest.raises(ValueError, match='features of another "clip"'):
+        load_verifier("aesthetic", tmp_path, CPU)
+
+
+@pytest.mark.parametrize("name", ["reward", "aesthetic", "vqa"])
+def test_missing_weights_name_the_command_that_makes_them(name, tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"vartut train {name} --ship"):
+        load_verifier(name, tmp_path, CPU)
+
+
+# ---- likelihood ----------------------------------------------------------------------------------------------------
+
+
+def test_the_likelihood_is_the_samplers_own():
+    sampler = toy_sampler(guidance=1.0)
+    state = sampler.expand(sampler.begin("a star", 0), 3)
+    logits = state.cells[0].ancestors()[-1].result.logits[0, 0].log_softmax(-1)
+    for row, tokens in enumerate(state.tokens[0]):
+        own = sum(float(logits[place, token]) for place, token in enumerate(tokens))
+        assert float(likelihood(sampler, state)[row]) == pytest.approx(own, rel=1e-4)
+    later = sampler.expand(state)
+    tokens = sum(t.shape[1] for t in later.tokens)
+    torch.testing.assert_close(mean_likelihood(sampler, later), likelihood(sampler, later) / tokens)
+
+
+def test_a_search_can_climb_the_likelihood_and_it_costs_nothing():
+    sampler, oracle = toy_sampler(guidance=1.0), load_verifier("oracle")
+    found = vartut.beam_search(sampler, "a star", oracle, width=2, candidates=3, score=likelihood)
+    assert found.ledger.nfe == 1 + 2 * (sampler.num_steps - 1)
+
+
+def test_a_state_without_a_likelihood_says_so():
+    with pytest.raises(ValueError, match="does not know how likely"):
+        likelihood(object(), object())
+
+
+# ---- ensembles -----------------------------------------------------------------------------------------------------
+
+SCORES = torch.tensor([[0.1, 0.4, 0.3, 0.3], [10.0, 30.0, 20.0, -5.0]])
+
+
+def test_mean_ranks_by_hand():
+    assert mean_ranks(SCORES).tolist() == [0.5, 3.0, 1.75, 0.75]
+    assert mean_ranks(SCORES, [1, 0]).tolist() == [0.0, 3.0, 1.5, 1.5]
+
+
+def test_a_monotone_rescaling_of_a_member_changes_no_rank():
+    changed = torch.stack([SCORES[0].exp() * 100, SCORES[1] ** 3])
+    assert torch.equal(mean_ranks(changed), mean_ranks(SCORES))
+    assert not torch.allclose(mean_z(changed), mean_z(SCORES)), "z-scores know how far apart they are"
+
+
+def test_mean_z_by_hand():
+    by_hand = (SCORES - SCORES.mean(1, keepdim=True)) / SCORES.std(1, keepdim=True)
+    torch.testing.assert_close(mean_z(SCORES), by_hand.mean(0))
+    torch.testing.assert_close(mean_z(SCORES, [3, 1]), (3 * by_hand[0] + by_hand[1]) / 4)
+    silent = torch.stack([SCORES[0], torch.ones(4)])
+    torch.testing.assert_close(mean_z(silent), by_hand[0] / 2)  # to whom all are alike says nothing
+
+
+def brightness(images, prompts):
+    return images.mean((1, 2, 3))
+
+
+def redness(images, prompts):
+    return images[:, 0].mean((1, 2))
+
+
+@pytest.mark.parametrize("kind", [RankEnsemble, ZEnsemble])
+def test_ensembles_in_front_of_references(kind):
+    greys = torch.rand(6, 1, 1, 1, generator=torch.Generator().manual_seed(0)).expand(6, 3, 8, 8)
+    both = kind([brightness, redness], greys, "a star")
+    assert both(greys, "a star").argmax() == greys.flatten(1).mean(1).argmax()
+    alone = kind([brightness, lambda i, p: -redness(i, p)], greys, "a star", weights=[1, 0])
+    torch.testing.assert_close(alone(greys, "a star"), kind([brightness], greys, "a star")(greys, "a star"))
+    rescaled = kind([brightness, lambda i, p: 5 * redness(i, p) - 3], greys, "a star")
+    torch.testing.assert_close(rescaled(greys, "a star"), both(greys, "a star"))
+    for weights in ([1], [0, 0], [-1, 2], [math.inf, 1]):
+        with pytest.raises(ValueError, match="2 weights"):
+            kind([brightness, redness], greys, "a star", weights=weights)
+
+
+def test_the_prompts_that_verifiers_learn_from_are_none_of_those_tested():
+    first = [prompt for prompt, _ in zip(samples.prompts(), range(60))]
+    assert len(set(first)) == 60
+    assert not set(first) & samples.tested()
+    assert not any(world.held_out(world.parse(prompt)) for prompt in first)
