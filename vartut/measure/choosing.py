@@ -1,0 +1,56 @@
+"""How well a verifier chooses among pictures of one prompt, which is all that a search asks of it.
+
+A correlation over the pictures of many prompts says little about that: whoever knows which prompts are easy correlates,
+and chooses no better than chance.  So all here is within prompts, and averaged over them.
+"""
+
+import numpy as np
+from scipy.stats import bootstrap, rankdata
+
+from ..inputs import whole
+from .statistics import best_of
+
+
+def right_above_wrong(scores, correct) -> float | None:
+    """The chance that a right picture of a prompt scores above a wrong one, ties counting half.
+
+    scores, correct: N numbers each, the latter 0 or 1.  None where all are right, or all wrong.  It is the area under
+    the ROC curve (Mann and Whitney 1947): a coin has 0.5.
+    """
+    correct = np.asarray(correct, dtype=bool)
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.shape != correct.shape or scores.ndim != 1 or np.isnan(scores).any():
+        raise ValueError(f"as many scores, none NaN, as verdicts; got {scores.shape} and {correct.shape}")
+    right, wrong = int(correct.sum()), int((~correct).sum())
+    if not right or not wrong:
+        return None
+    return float((rankdata(scores)[correct].sum() - right * (right + 1) / 2) / (right * wrong))
+
+
+def headroom(n: int, scores, correct, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """How much of what choosing among n could bring a verifier brings: the share, and its 95 % interval (low, high).
+
+        (success of the chosen - of a random one) / (success of the best - of a random one)
+
+    scores, correct (P, N): of N pictures of each of P prompts.  1 is the judge's own choice, 0 a coin's, less is worse
+    than a coin.  The interval is over prompts, drawn with replacement (percentiles).  Raises ValueError for fewer than
+    two prompts, and where there is nothing to gain.
+    """
+    scores, correct = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if scores.shape != correct.shape or scores.ndim != 2 or len(scores) < 2:
+        raise ValueError(f"scores and verdicts (P, N) of two prompts or more; got {scores.shape} and {correct.shape}")
+    random = correct.mean(1)
+    gained = np.array([best_of(n, s, c) for s, c in zip(scores, correct)]) - random
+    could = np.array([best_of(n, c, c) for c in correct]) - random
+    if not could.sum() > 0:
+        raise ValueError(f"the best of {n} is no better than a random one: there is no headroom")
+
+    def share(gained, could, axis=-1):
+        return gained.sum(axis) / np.maximum(could.sum(axis), 1e-12)
+
+    rng = np.random.default_rng(whole(least=0, seed=seed))
+    found = bootstrap(
+        (gained, could), share, n_resamples=whole(least=1, draws=draws), method="percentile", paired=True,
+        vectorized=True, random_state=rng,
+    ).confidence_interval  # fmt: skip
+    return float(share(gained, could)), float(found.low), float(found.high)
