@@ -18,6 +18,7 @@ from tables import replace_rows, stamp
 
 import vartut
 from vartut import weights, world
+from vartut.cli import number
 from vartut.measure.evaluate import paint
 from vartut.measure.statistics import wilson
 from vartut.models.protocol import row_seed
@@ -68,7 +69,7 @@ def measure(name: str, n: int, seed: int) -> dict:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), metavar="SETTING")
-    parser.add_argument("--n", type=int, default=25, help="prompts a task")
+    parser.add_argument("--n", type=number(1), default=25, help="prompts a task")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     for name in chosen.settings:

@@ -18,7 +18,7 @@ from tables import replace_rows, stamp
 
 import vartut
 from vartut import weights, world
-from vartut.inputs import whole
+from vartut.cli import number
 from vartut.measure.evaluate import root_seeds
 from vartut.measure.statistics import wilson
 from vartut.models.protocol import row_seed
@@ -75,12 +75,11 @@ def same(tokens: torch.Tensor, others: torch.Tensor) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["nano", "tiny"], choices=["nano", "tiny"])
-    parser.add_argument("--n", type=int, default=100, help="prompts a task")
+    parser.add_argument("--n", type=number(-(-BATCH // len(world.SHORT_TASKS))), default=100, help="prompts a task")
     chosen = parser.parse_args()
-    n = whole(least=-(-BATCH // len(world.SHORT_TASKS)), n=chosen.n)
     for name in chosen.models:
         made = {"weights": weights.read_provenance(name)["sha256"][:12], "seed": 0, **stamp()}
-        rows = [row | made for row in measure(name, n)]
+        rows = [row | made for row in measure(name, chosen.n)]
         for row in rows:
             print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
         replace_rows(data_folder() / "results" / "precision.csv", rows, key=lambda row: row["model"])

@@ -16,6 +16,7 @@ from tables import replace_rows, stamp
 
 import vartut
 from vartut import weights
+from vartut.cli import number
 from vartut.measure import evaluate
 from vartut.paths import data_folder
 
@@ -55,7 +56,7 @@ def _search(search, verifier, sampler, prompt, seed):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
-    parser.add_argument("--n", type=int, help="prompts a task (default: 100 without search, 25 with)")
+    parser.add_argument("--n", type=number(1), help="prompts a task (default: 100 without search, 25 with)")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     for name in chosen.arms:

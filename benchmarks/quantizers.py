@@ -16,6 +16,7 @@ import torch
 from reconstruction import measure
 from tables import replace_rows, stamp
 
+from vartut.cli import number
 from vartut.device import device
 from vartut.models.tokenizer import Tokenizer
 from vartut.paths import data_folder
@@ -35,7 +36,7 @@ def trained(quantizer: str, steps: int, seed: int) -> tuple[Tokenizer, dict]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--n", type=int, default=100, help="test pictures a task")
+    parser.add_argument("--n", type=number(1), default=100, help="test pictures a task")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     rows = []

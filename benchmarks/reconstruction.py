@@ -14,6 +14,7 @@ from tables import replace_rows, stamp
 
 import vartut
 from vartut import hub, weights, world
+from vartut.cli import number
 from vartut.measure.statistics import wilson
 from vartut.paths import data_folder
 
@@ -54,7 +55,7 @@ def measure(tokenizer, n: int, seed: int) -> list[dict]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", default="tokenizer", choices=hub.TOKENIZERS)
-    parser.add_argument("--n", type=int, default=100, help="scenes a task")
+    parser.add_argument("--n", type=number(1), default=100, help="scenes a task")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     began = time.perf_counter()

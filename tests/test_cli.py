@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import io
 import json
 import os
 import re
@@ -440,6 +441,16 @@ def test_doctor_says_what_would_be_faster(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where: (8, 0))
     assert doctor.hints(cuda) == []
     assert doctor.version("no-such-package") == "missing"
+
+
+def test_a_path_that_the_locale_cannot_spell_stops_nothing(data, monkeypatch):
+    """Where the locale is ASCII, Python cannot print an umlaut; the picture is there all the same."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert cli.main(["paint", "a star", "--n", "1", "--out", "gr\u00f6\u00dfe.png"]) == 0
+    out.flush()
+    assert b"gr\\xf6\\xdfe.png" in out.buffer.getvalue()
+    assert Path("gr\u00f6\u00dfe.png").exists()
 
 
 def test_demo_with_the_shipped_weights(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.patches import PathPatch
 from PIL import Image
 
 from vartut import world
@@ -52,6 +53,20 @@ def test_pieces_are_numbered_and_relations_named():
     assert {text.get_text() for text in ax.texts} >= set(world.RELATIONS)
 
 
+def test_a_casting_joins_each_role_with_its_player():
+    actors = [world.Found("star", "red", "solid", "large", x, 32.0, 1.0) for x in (5.0, 60.0)]  # near the edges
+    holds = {"shape": True, "colour": False}
+    orders = {"one": actors, "two": actors[::-1]}
+    castings = [(name, [("a red star", o, holds) for o in order]) for name, order in orders.items()]
+    (ax,) = figures.draw_castings(torch.zeros(3, 64, 64), actors, castings).axes
+    said = [text.get_text() for text in ax.texts]
+    assert [said.count(text) for text in ("one", "two", "a red star", "shape ✓", "colour ✗")] == [1, 1, 4, 4, 4]
+    lines = [patch.get_path().vertices for patch in ax.patches if isinstance(patch, PathPatch) and not patch.get_fill()]
+    assert [bool(line[0, 1] == line[-1, 1]) for line in lines] == [True, True, False, False]  # level, then crossed
+    assert len(ax.images) == 4
+    assert all(image.get_array().shape == (32, 32, 3) for image in ax.images)
+
+
 def test_curves_scores_and_errors_are_drawn_as_given():
     rates = np.linspace(0.5, 1, 5)
     figure = figures.draw_coverage(rates, {"one": [0.9] * 5})
@@ -62,6 +77,8 @@ def test_curves_scores_and_errors_are_drawn_as_given():
     diamonds = [line for line in ax.lines if line.get_marker() == "D"]
     assert [line.get_xdata()[0] for line in diamonds] == [0.7, 0.8]
     assert [line.get_markerfacecolor() for line in diamonds] == ["C1", "white"]  # hollow: at second hand
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["ours: 95 % interval", "printed", "at second hand"]
     table = pd.read_csv(data_folder() / "results" / "judge_error.csv")
     figure = figures.draw_errors(table)
     assert titles(figure) == [*figures.DAMAGES, *[""] * 5]

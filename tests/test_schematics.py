@@ -17,7 +17,7 @@ from vartut.course.style import style
 from vartut.models.tokenizer import SCALES
 from vartut.models.transformer import block_causal_mask
 
-ALL = ("search_tree", "scene_to_judge", "six_maps", "mask_and_sequence")
+ALL = ("search_tree", "scene_to_judge", "six_maps", "mask_and_sequence", "what_is_held")
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +235,11 @@ def test_the_tree_draws_as_many_as_its_width_and_candidates_say():
     assert "the last six, finished" in written(ax)
     assert all(isinstance(branch, str) for branch, _ in columns[-1])
     assert [len(grid) for grid in grids(ax)] == [1] * 6 + [2] * 6 + [3] * 6
+
+
+def test_what_is_held_is_the_roots_pass_each_childs_own_and_those_of_the_one_in_work():
+    _, ax = drawn("what_is_held", passes=(2, 30, 400, 5000, 60_000), width=1, candidates=4)
+    boxes = [text.get_text() for text in ax.texts if text.get_text().replace(",", "").isdigit()]
+    assert boxes == ["2", *["30"] * 4, "400", "5,000", "60,000"]
+    assert [patch.get_linestyle() for patch in ax.patches if isinstance(patch, FancyBboxPatch)].count("--") == 3
+    assert "2 + 4 × 30 + 400 + 5,000 + 60,000 = 65,522 bytes" in written(ax)

@@ -54,6 +54,24 @@ def test_what_was_kept_is_drawn_with_the_way_to_the_returned_picture_and_the_wor
     assert all(left <= x <= right and low <= y <= high for text in ax.texts for x, y in [text.get_position()])
 
 
+def test_what_the_judge_accepts_gets_a_tick():
+    result = searched(step_of_best=4)
+    best, worst = result.tree.best, max(node.id for node in result.tree.nodes if node.step == 1)
+    written = [text.get_text() for text in figures.draw_kept(result, "clip-hard", {best, worst}).axes[0].texts]
+    assert (written.count("0.90 ✓, returned"), written.count("0.10 ✓"), written.count("0.10")) == (1, 1, 3)
+    assert sum(text.endswith("✓: right by the judge.") for text in written) == 1
+    without = [text.get_text() for text in figures.draw_kept(result, "clip-hard").axes[0].texts]
+    assert not any("✓" in text for text in without)
+
+
+def test_the_toys_lines_are_those_given():
+    ax = figures.draw_lines({"a": ([0, 1, 2], [3, 2, 1]), "b": ([0, 2], [2, 2])}).axes[0]
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[3, 2, 1], [2, 2]]
+    assert [line.get_marker() for line in ax.lines] == ["None", "None"], "lines are ours"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert ax.get_ylim()[0] == 0
+
+
 def test_a_bar_without_a_formula_is_hollow():
     ax = figures.draw_bars([("one", 6, 0.0, None), ("two", 12, 5.0, 5.1), ("three", 18, None, 7.0)]).axes[0]
     assert [bar.get_width() for bar in ax.patches] == [0.0, 5.0, 7.0]
@@ -73,12 +91,26 @@ def test_numbers_of_others_carry_their_marker_and_our_lines_none():
         {"a": ([1, 2, 4], [61, 70, 80], [52, 60, 70], [70, 80, 90]), "b": ([1, 2, 4], *[[61] * 3] * 3)}, "two"
     ).axes[0]
     assert [line.get_ydata().tolist() for line in ax.lines] == [[61, 70, 80], [61, 61, 61]]
+    looks = [*ax.lines, *ax.get_legend().get_lines()]
+    assert {line.get_marker() for line in looks} == {""}, "ours are lines, and the legend says so"
     assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4"]
     assert ax.get_ylim() == (50, 101)
     assert "begins at 50" in ax.get_ylabel(), "what does not begin at 0 says so"
     ax = figures.draw_savings({"a": (0.46, 0.12), "b": (0.4, 0.1)}, claim=0.46).axes[0]
     assert [round(bar.get_height()) for bar in ax.patches] == [46, 40, 12, 10]
     assert [line.get_marker() for line in ax.lines] == ["D"]
+    assert "46" in [text.get_text() for text in ax.texts]
+
+
+def test_a_bet_is_drawn_once_it_is_placed():
+    curves = {"a": ([1, 2, 4], [61, 70, 80], [52, 60, 70], [70, 80, 90]), "b": ([1, 2, 4], *[[61] * 3] * 3)}
+    ax = figures.draw_bet(curves, "two", (("one", 1, 35, "a"), ("four", 4, None, "b"))).axes[0]
+    star = ax.lines[-1]
+    assert len(ax.lines) == 3, "the open guess is not drawn"
+    assert (star.get_xdata()[0], star.get_ydata()[0], star.get_marker()) == (1, 35, "*")
+    assert same_color(star.get_color(), ax.lines[0].get_color())
+    assert ax.get_ylim() == (30, 101), "the guess is seen"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "your bet, one"]
 
 
 def test_a_marker_says_where_a_number_comes_from():

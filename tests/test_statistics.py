@@ -71,3 +71,12 @@ def test_few_prompts_are_covered_as_promised():
 def test_what_is_no_rate_is_refused(rates):
     with pytest.raises(ValueError, match="rates from 0 to 1"):
         success_interval(rates)
+
+
+def test_nan_is_no_score_and_no_value():
+    for scores, values in (([np.nan, 1.0], [0, 1]), ([1.0, 2.0], [np.nan, 1])):
+        with pytest.raises(ValueError, match="are NaN"):
+            best_of(1, scores, values)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="needs finite values"):
+            mean_interval([0.0, wrong, 1.0])

@@ -46,6 +46,21 @@ def crescent(x, y):
     return torch.maximum(torch.hypot(x, y) - 0.9, 0.75 - torch.hypot(x - 0.4, y)).tolist()
 
 
+# mistake 1.1
+def crescent(x, y):
+    return (torch.hypot(x, y) - 0.9) + (torch.hypot(x - 0.4, y) - 0.75)
+
+
+# mistake 1.1
+def crescent(x, y):
+    return torch.maximum(0.9 - torch.hypot(x, y), torch.hypot(x - 0.4, y) - 0.75)
+
+
+# mistake 1.1
+def crescent(x, y):
+    return torch.minimum(0.9 - torch.hypot(x, y), torch.hypot(x - 0.4, y) - 0.75)
+
+
 # exercise 1.2
 def count_facts(description):
     """How many things a prompt claims, without asking `description.facts`."""
@@ -112,6 +127,11 @@ def count_facts(description):
 # mistake 1.2
 def count_facts(description):
     return [group.shape for group in description.groups]
+
+
+# mistake 1.2
+def count_facts(description):
+    return description.facts
 
 
 # exercise 1.3
@@ -324,6 +344,11 @@ def experiment(pictures=64, reach=1):
 def share_fooled(accepted, n):
     hits = [sum(bool(a) for a in row[:n]) > 0 for row in accepted]
     return sum(hits) / len(hits)
+
+
+# exercise 1.5
+def share_fooled(accepted, n):
+    return torch.as_tensor(accepted)[:, :n].any(dim=1).float().mean()
 
 
 # mistake 1.5

@@ -117,6 +117,8 @@ def best_first(tokenizer, f, m):
     # Measured on the 64 pictures of the notebook, for m = 1, 2, 4, 8, 16, 32, 64: the nearest code stays the best for
     # 64, 37, 22, 17, 11, 8, 5 of them, but what is left over falls by 9 % only: the later maps repair a bad beginning.
     # The judge gains nothing: it accepts 63 or 64 of 64 prompts for every m.
+    # Lost verdicts come back: the heart below a ring is accepted for m = 2, 4, 8, ... 64, and of the four that the test
+    # scenes lose (counting 27, 29, 61; position 37) m = 2, 4, 32 regain 1, 3, 4.  The loop lost them, not the codes.
     return [torch.stack([maps[k] for maps in spellings])[best, torch.arange(len(f))] for k in range(6)]
 
 
@@ -184,6 +186,20 @@ def best_first(tokenizer, f, m):  # m - 1 of them
             tokens.append(tokenizer.quantizer(tokenizer.shrink(f - tokenizer.latent(tokens), k)))
         tries.append(tokens)
         left.append((f - tokenizer.latent(tokens)).square().mean((1, 2, 3)))
+    best = torch.stack(left).argmin(0)
+    return [torch.stack([tokens[k] for tokens in tries])[best, torch.arange(len(f))] for k in range(6)]
+
+
+# mistake 2.3
+def best_first(tokenizer, f, m):  # scores that are no numbers, of which `argmin` takes the first
+    near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m, largest=False).indices
+    tries, left = [], []
+    for j in range(m):
+        tokens = [near[..., j]]
+        for k in range(1, 6):
+            tokens.append(tokenizer.quantizer(tokenizer.shrink(f - tokenizer.latent(tokens), k)))
+        tries.append(tokens)
+        left.append((f - tokenizer.latent(tokens)).mean((1, 2, 3)).abs().neg().sqrt())
     best = torch.stack(left).argmin(0)
     return [torch.stack([tokens[k] for tokens in tries])[best, torch.arange(len(f))] for k in range(6)]
 
@@ -332,6 +348,32 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # map k is skip
     noise = [torch.randint(512, (len(pictures), n * n), generator=draws) for n in SCALES[:k]]
     latent = tokenizer.latent(noise) if noise else tokenizer.empty(len(pictures))
     for scale in range(k + 1, 6):
+        latent = tokenizer.add(latent, tokenizer.quantizer(tokenizer.shrink(f - latent, scale)), scale)
+    return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
+
+
+# mistake 2.4
+prediction = {3: 58, 4: 35}
+
+
+def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # one noise for all pictures
+    f = tokenizer.encoder(2 * pictures - 1)
+    noise = [torch.randint(512, (1, n * n), generator=draws).expand(len(pictures), -1) for n in SCALES[:k]]
+    latent = tokenizer.latent(noise) if noise else tokenizer.empty(len(pictures))
+    for scale in range(k, 6):
+        latent = tokenizer.add(latent, tokenizer.quantizer(tokenizer.shrink(f - latent, scale)), scale)
+    return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
+
+
+# mistake 2.4
+prediction = {3: 58, 4: 35}
+
+
+def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # a few codes only
+    f = tokenizer.encoder(2 * pictures - 1)
+    noise = [torch.randint(16, (len(pictures), n * n), generator=draws) for n in SCALES[:k]]
+    latent = tokenizer.latent(noise) if noise else tokenizer.empty(len(pictures))
+    for scale in range(k, 6):
         latent = tokenizer.add(latent, tokenizer.quantizer(tokenizer.shrink(f - latent, scale)), scale)
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 

@@ -1,4 +1,4 @@
-"""Figures of notebook 01: a shape's pixels, what the judge sees, where "left of" is, how often it errs.
+"""Figures of notebook 01: a shape's pixels, what the judge sees, where "left of" is, who plays whom, how often it errs.
 
 Each takes what the notebook computed and returns matplotlib's figure; what is computed stays in the notebook.
 """
@@ -11,6 +11,8 @@ from matplotlib.ticker import MultipleLocator
 
 from ..world import COLORS, RELATIONS, SHAPES
 from .markers import mark
+from .pen import SMALL, box, canvas, curve, head, write
+from .plots import BLUE, DARK, ORANGE, draw_picture
 
 DAMAGES = {
     "blurred": "sigma, pixels",
@@ -93,12 +95,35 @@ def draw_places(held: np.ndarray):
     return figure
 
 
+def draw_castings(picture: torch.Tensor, actors, castings):
+    """Castings of the objects found in a picture (3, 64, 64), side by side: a line from each role to who plays it.
+
+    A casting is (title, [(role, player, what holds of it by name), ...]); the player is one of `actors`.
+    """
+    figure, ax = canvas(4.5 * len(castings), 2.1)
+    heights = [1.3 - 0.8 * i for i in range(max(len(actors), len(castings[0][1])))]
+    for left, (title, cast) in zip((4.5 * i for i in range(len(castings))), castings):
+        head(ax, left + 0.15, 1.9, title, ha="left")
+        for actor, y in zip(actors, heights):
+            top, side = (min(max(round(place) - 16, 0), 32) for place in (actor.y, actor.x))
+            draw_picture(ax, picture[:, top : top + 32, side : side + 32], (left + 3.9, y), 0.7, DARK, 0.8)
+        for (role, player, holds), y in zip(cast, heights):
+            box(ax, left + 1.15, y, 2.0, 0.66)
+            write(ax, left + 1.15, y + 0.13, role)
+            for x, (name, true) in zip((0.68, 1.62), holds.items()):
+                text, color = (f"{name} ✓", BLUE) if true else (f"{name} ✗", ORANGE)
+                write(ax, left + x, y - 0.14, text, SMALL, color=color)
+            end = (left + 3.55, heights[actors.index(player)])
+            curve(ax, (left + 2.15, y), end, edgecolor=DARK, linewidth=1.3)
+    return figure
+
+
 def draw_coverage(rates: np.ndarray, curves: dict[str, list[float]], end: float = 0.97):
     """How often each interval contains the true rate: over all rates, and from `end` on."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
     for ax, low, title in zip(axes, (0, end), ("all rates", f"the end, from {end:g} on")):
-        for name, curve in curves.items():
-            ax.plot(rates, 100 * np.array(curve), label=name, linewidth=1)
+        for name, covered in curves.items():
+            ax.plot(rates, 100 * np.array(covered), label=name, linewidth=1)
         ax.axhline(95, color="black", linewidth=1, linestyle="--", label="95 %")
         ax.set(xlim=(low, 1), ylim=(50, 101), xlabel="true success rate, n = 100 prompts", title=title)
     axes[0].set_ylabel("intervals that contain it, %")
@@ -107,7 +132,7 @@ def draw_coverage(rates: np.ndarray, curves: dict[str, list[float]], end: float 
 
 
 def draw_scores(scores, names: dict[str, str], low: float, high: float):
-    """Published scores, a diamond each (hollow: at second hand), over an interval of ours.
+    """Published scores, a diamond each (hollow: at second hand, as the legend says), over an interval of ours.
 
     `scores` is a table with `method`, `overall` and `confidence`; `names` says for each method who printed it.
     """
@@ -115,8 +140,10 @@ def draw_scores(scores, names: dict[str, str], low: float, high: float):
     figure, ax = plt.subplots(figsize=(7.6, 2.8))
     ax.axvspan(low, high, color="C0", alpha=0.15)
     ax.plot([low, high], [0, 0], color="C0", linewidth=3, label="ours: 95 % interval")
-    for place, row in enumerate(rows.itertuples()):
-        mark(ax, row.overall, place, "printed" if row.confidence == "read_from_source" else "at second hand", "C1")
+    sources = ["printed" if said == "read_from_source" else "at second hand" for said in rows.confidence]
+    for place, (score, source) in enumerate(zip(rows.overall, sources)):
+        named = source if source not in sources[:place] else None  # in the legend, once
+        mark(ax, score, place, source, "C1", named)
     ax.set_yticks(range(len(names)), names.values())
     ax.invert_yaxis()
     ax.set(xlabel="GenEval score", xlim=(0.6, 0.86))

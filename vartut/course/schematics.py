@@ -3,6 +3,7 @@
 - `scene_to_judge()`: from a scene to a verdict, for notebook 01
 - `six_maps()`: a picture as six maps of tokens, for notebook 02
 - `mask_and_sequence()`: the blocks of the sequence, and who may see whom, for notebook 03
+- `what_is_held()`: what a beam remembers at its first choice, for notebook 11
 
 That of notebook 00, a search as a tree, is long and stands in `tree_schematic.py`.  Each returns matplotlib's figure,
 drawn by the means of `pen.py`.  The pictures in them are the world's renderer's, the verdicts its judge's, the mask the
@@ -21,7 +22,7 @@ from ..inputs import whole
 from ..models.tokenizer import SCALES
 from ..models.transformer import block_causal_mask
 from ..world import GROUND, MAX_WORDS, Found, Object, Scene, judge, render, sample
-from .pen import PAPER, SMALL, arrow, box, canvas, cells, frame, head, note, spread, write
+from .pen import PAPER, SMALL, arrow, box, canvas, cells, curve, frame, head, note, spread, write
 from .plots import BLUE, DARK, GREY, ORANGE, draw_picture
 
 PALE_BLUE, PALE_ORANGE = (0.87, 0.93, 0.97), (0.98, 0.90, 0.84)
@@ -217,3 +218,45 @@ def draw_sequence(ax, mask: torch.Tensor, ends: list[int], chosen: int, left: fl
     for begin, end in itertools.pairwise(ends):
         corner, width = (left + begin * unit, y - 0.13), (end - begin) * unit
         ax.add_patch(Rectangle(corner, width, 0.26, fill=False, edgecolor=DARK, linewidth=0.8, zorder=3))
+
+
+# ---- notebook 11 -----------------------------------------------------------------------------------------------------
+
+
+def what_is_held(passes: tuple[int, ...] = (1, 10, 100, 1000), width: int = 2, candidates: int = 3):
+    """What a beam remembers at its first choice, one child rolled out at a time: a column per pass, a box per result.
+
+    `passes` are the bytes that the pass of each scale leaves for one row.  The root's pass is there once; every child
+    of the first scale, `width` x `candidates` of them, has run the next pass and keeps it (blue); the last one is just
+    being rolled out, and what it ran beyond is dropped once it is scored (orange, dashed).
+    """
+    children, low = width * candidates, 0.85
+    columns = [0.9 + 2.05 * k for k in range(len(passes))]
+    rows = [low + 0.4 * i for i in range(children)]  # heights of the children, the one in work below
+    figure, ax = canvas(9, rows[-1] + 1.0)
+    root = (columns[0], (rows[0] + rows[-1]) / 2)
+    for k, x in enumerate(columns):
+        head(ax, x, rows[-1] + 0.72, f"pass of scale {k}")
+    for x, text in zip(columns, ("the root's, held once", "each child's own, kept")):
+        note(ax, x, rows[-1] + 0.48, text)
+    note(ax, (columns[2] + columns[-1]) / 2, rows[0] + 0.42, "of the child in work alone,\ndropped once it is scored")
+    draw_pass(ax, *root, passes[0])
+    for y in rows:
+        curve(ax, (root[0] + 0.45, root[1]), (columns[1] - 0.45, y), color=DARK, linewidth=1, zorder=1)
+        draw_pass(ax, columns[1], y, passes[1], PALE_BLUE, BLUE)
+    for before, x, size in zip(columns[1:], columns[2:], passes[2:]):
+        arrow(ax, (before + 0.45, low), (x - 0.45, low), dashes="--")
+        draw_pass(ax, x, low, size, PALE_ORANGE, ORANGE, "--")
+    arrow(ax, (columns[-1] + 0.45, low), (columns[-1] + 0.85, low))
+    write(ax, columns[-1] + 0.92, low, "picture,\nscore", SMALL, "left")
+    waits = f"{children} children of scale 0 wait for the choice, the lowest has just been rolled out: "
+    parts = [f"{passes[0]:,}", f"{children} × {passes[1]:,}", *(f"{size:,}" for size in passes[2:])]
+    total = passes[0] + children * passes[1] + sum(passes[2:])
+    write(ax, 0.3, 0.3, f"{waits}{' + '.join(parts)} = {total:,} bytes are held", ha="left")
+    return figure
+
+
+def draw_pass(ax, x: float, y: float, size: int, face=PAPER, edge=DARK, dashes="-") -> None:
+    """A box for what one pass has left, with its bytes."""
+    box(ax, x, y, 0.9, 0.3, face, edge, dashes)
+    write(ax, x, y, f"{size:,}", SMALL)

@@ -1,4 +1,4 @@
-"""Figures of notebook 00: what a search kept, the toy's bars, the paper's main figure, what a beam saves, the bet.
+"""Figures of notebook 00: what a search kept, the toy's bars and its lines, the paper's main figure, savings, the bet.
 
 Each takes what the notebook computed and returns matplotlib's figure.
 """
@@ -14,12 +14,12 @@ from .plots import BLUE, DARK, GREY, ORANGE, draw_curves, draw_picture
 SIDE, DOWN = 0.86, 1.12  # inches: of a picture, and from a picture to the one below
 
 
-def draw_kept(result: SearchResult, scored_by: str):
+def draw_kept(result: SearchResult, scored_by: str, right: set[int] = frozenset()):
     """What a beam search kept after every step, a column each, and below it what it liked least.
 
     Pictures are the finished ones that were scored, the best of a column on top, the score below each; the thick line
     leads to the picture that was returned.  The search must have run with `keep_images=True`.  `scored_by` is the
-    verifier's name.
+    verifier's name; `right` has the ids of the nodes whose picture the judge accepts, which get a tick.
     """
     tree, columns = result.tree, []
     for step in range(1, tree.num_steps + 1):
@@ -38,11 +38,12 @@ def draw_kept(result: SearchResult, scored_by: str):
         note(ax, x, height - 0.42, f"{count} drawn{went_on}")
         for row, node in [*enumerate(kept), *((rows + 0.3, node) for node in worst)]:
             places[node.id] = (x, height - 0.65 - SIDE / 2 - row * DOWN)
-            more = ", returned" * (node.id == tree.best)
+            more = " ✓" * (node.id in right) + ", returned" * (node.id == tree.best)
             draw_choice(ax, places, node, node in kept, node.id in tree.best_path, more)
     rollout = "a rollout, finished at random from what was drawn by then"
     note(ax, 0.1, 0.34, f"Each picture is {rollout}; below it the score by {scored_by}.", ha="left")
-    note(ax, 0.1, 0.14, "Orange: the way to the returned picture. Lowest row: the worst of its step.", ha="left")
+    last = "Orange: the way to the returned picture. Lowest row: the worst of its step."
+    note(ax, 0.1, 0.14, last + " ✓: right by the judge." * bool(right), ha="left")
     return figure
 
 
@@ -69,6 +70,16 @@ def draw_bars(rows: list[tuple]):
         ax.text(worth + 0.35, place, f"{worth:.2f}   for {nfe} NFE", va="center")
     ax.set_yticks(range(len(rows))[::-1], [name for name, *_ in rows])
     ax.set(xlabel="expected sum (cross: simulated; hollow: only simulated)", xlim=(0, 13))
+    return figure
+
+
+def draw_lines(lines: dict[str, tuple]):
+    """Expected sums over the verifier's error: a line per name, of (errors, sums)."""
+    figure, ax = plt.subplots(figsize=(6.4, 3.2))
+    for (name, line), dashes in zip(lines.items(), ("-", "--", "-.")):
+        ax.plot(*line, dashes, label=name)
+    ax.set(xlabel="error of the verifier (standard deviation)", ylabel="expected sum", ylim=(0, 9))
+    ax.legend(fontsize=8)
     return figure
 
 
@@ -101,21 +112,32 @@ def draw_savings(table: dict[str, tuple[float, float]], claim: float):
         bars = ax.bar(np.arange(len(table)) + 0.4 * j - 0.2, values, 0.36, color=f"C{j}", label=f"ours, in {unit}")
         ax.bar_label(bars, fmt="%.1f", padding=2)
     mark(ax, -0.46, 100 * claim, "printed", "black", "the project page, in NFE")
+    ax.text(-0.46, 100 * claim + 4, f"{100 * claim:.0f}", ha="center")
     ax.set_xticks(range(len(table)), table)
     ax.set(ylabel="saved, %", ylim=(0, 75), xlim=(-0.6, len(table) - 0.4))
     ax.legend(loc="upper right", ncols=3, fontsize=8)
     return figure
 
 
-def draw_bet(curves: dict[str, tuple], title: str):
+def draw_bet(curves: dict[str, tuple], title: str, guesses: tuple = ()):
     """How often the best of n is right, in percent: a line per verifier, of (n, mean, low, high).
 
-    The axis begins at a whole ten below all of it, and says so.
+    `guesses` are the reader's, each (name, n, percent, the curve whose colour it gets); where percent is None nothing
+    was bet, and nothing is drawn.  The axis begins at a whole ten below all of it, and says so.
     """
     figure = draw_curves(curves, "pictures to choose from", "", title)
     (ax,), numbers = figure.axes, next(iter(curves.values()))[0]
-    begin = int(10 * (min(min(low) for _, _, low, _ in curves.values()) // 10))
+    colors = {line.get_label(): line.get_color() for line in ax.lines}
+    for line in ax.lines:
+        line.set_marker("")  # a circle would say that it was read off a plot
+    placed = [guess for guess in guesses if guess[2] is not None]
+    for name, n, percent, like in placed:
+        look = {"color": colors[like], "markeredgecolor": "black", "clip_on": False}  # whole on the axis, too
+        ax.plot(n, percent, "*", ms=13, label=f"your bet, {name}", **look)
+    lowest = min([*(min(low) for _, _, low, _ in curves.values()), *(percent for _, _, percent, _ in placed)])
+    begin = int(10 * (lowest // 10))
     ax.set_xticks(numbers, numbers)
     ax.minorticks_off()
     ax.set(ylabel=f"right, % by the judge (the axis begins at {begin})", ylim=(begin, 101))
+    ax.legend(frameon=False, loc="best" if placed else "upper left")
     return figure

@@ -5,7 +5,7 @@ Each draws what it is given, and computes nothing that the notebook is about.
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -31,7 +31,8 @@ def draw_territories(owners: dict[str, torch.Tensor], codes: list[torch.Tensor],
     _, axes = plt.subplots(1, len(owners), figsize=(6.4, 3.2))
     extent = (-reach, reach, -reach, reach)
     for ax, (title, owner), dots in zip(axes, owners.items(), codes):
-        ax.imshow(owner.T.numpy(), origin="lower", extent=extent, cmap=MAP, alpha=0.5)
+        colours = ListedColormap([f"C{i}" for i in range(int(owner.max()) + 1)])  # names, not amounts: no scale
+        ax.imshow(owner.T.numpy(), origin="lower", extent=extent, cmap=colours, alpha=0.4)
         ax.scatter(*dots.T.numpy(), color="black", s=25)
         ax.scatter(*points.T.numpy(), marker="^", color="white", edgecolor="black", s=40, zorder=3, clip_on=False)
         ax.set(title=title, xlabel="z[0]", ylabel="z[1]")

@@ -40,6 +40,8 @@ def best_of(n: int, scores, values) -> float:
     n, painted = whole(n=n), len(scores)
     if values.shape != scores.shape or scores.ndim != 1 or not 1 <= n <= painted:
         raise ValueError(f"best of {n} needs as many scores and values; got {scores.shape} and {values.shape}")
+    if np.isnan(scores).any() or np.isnan(values).any():
+        raise ValueError(f"best of {n}: {np.isnan(scores).sum()} scores and {np.isnan(values).sum()} values are NaN")
     order = np.lexsort((-np.arange(painted), scores))  # worst first; of equals the later one is the worse
     worse = np.arange(n - 1, painted)  # how many are worse than a picture that can be the best of n
     share = np.exp(log_choices(worse, n - 1) - log_choices(painted, n))
@@ -60,6 +62,8 @@ def mean_interval(values, seed: int = 0, draws: int = 2000) -> tuple[float, floa
     values, rng = np.asarray(values, dtype=np.float64), np.random.default_rng(whole(least=0, seed=seed))
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"an interval of a mean needs two values or more, in a row; got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"an interval of a mean needs finite values; got {shown(values[~np.isfinite(values)])}")
     draws = whole(least=1, draws=draws)
     found = bootstrap((values,), np.mean, n_resamples=draws, method="percentile", random_state=rng)
     return tuple(float(end) for end in found.confidence_interval)

@@ -69,6 +69,7 @@ def run(recipe, steps: int, folder: Path, seed: int, save_minutes: float, log, a
     checkpoint, log_path = folder / f"{recipe.name}.checkpoint.safetensors", folder / f"{recipe.name}.log.jsonl"
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in recipe.optimizers]
     identity = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch": recipe.batch, "learning rate": peaks}
+    identity |= {"dense": recipe.dense} if hasattr(recipe, "dense") else {}
     identity = {key: v if isinstance(v, str) else json.dumps(v) for key, v in (identity | about).items()}
     start, minutes = load_checkpoint(checkpoint, recipe, identity) if checkpoint.exists() else (0, 0.0)
     rows = logged(log_path, start)
