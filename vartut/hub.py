@@ -30,7 +30,8 @@ SAMPLERS = ("nano", "tiny")
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
 TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
-VERIFIERS = ("clip", "clip-hard", "reward", "aesthetic", "vqa", "oracle")
+VERIFIERS = ("clip", "clip-hard", "aesthetic", "oracle")
+TO_TRAIN = ("reward", "vqa")  # no weights of these ship yet: `vartut train reward`, `vartut train vqa`
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's
 
 
@@ -105,7 +106,7 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
     the folder of the model itself, in transformers' layout); see `published/files.py` for where.  Raises ValueError for
     an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
-    check_name(name, (*VERIFIERS, *PUBLISHED_VERIFIERS), "verifier")
+    check_name(name, (*VERIFIERS, *TO_TRAIN, *PUBLISHED_VERIFIERS), "verifier")
     if name in PUBLISHED_VERIFIERS:
         return published_verifier(name, folder, where)
     where = device() if where is None else where
