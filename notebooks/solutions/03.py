@@ -54,6 +54,12 @@ def torn(q, m, T=1.0):
 
 # mistake 3.1
 def torn(q, m, T=1.0):
+    q = q ** (1 / T) / (q ** (1 / T) + (1 - q) ** (1 / T))
+    return 1 - q ** (m - 1) - (1 - q) ** (m - 1)
+
+
+# mistake 3.1
+def torn(q, m, T=1.0):
     return float("nan")
 
 
@@ -258,6 +264,11 @@ def our_guidance(cfg, K):
 # mistake 3.4
 def our_guidance(cfg, K):
     return [1 + cfg * k / K for k in range(K)]
+
+
+# mistake 3.4
+def our_guidance(cfg, K):
+    return [1 - cfg * k / (K - 1) for k in range(K)]  # the sign
 
 
 # mistake 3.4
