@@ -108,7 +108,7 @@ class Memory:
         return self.weights + self.held(children, max_rows, last) + rest
 
     def one_row(self, held: int, caches: float = 1, work: float = 1) -> float:
-        """The same for one row in work and so many bytes held: these `caches` times, what the row needs `work` times."""
+        """The same for one row in work and so many bytes held: these `caches` times, what works `work` times."""
         return self.weights + caches * held + work * (self.condition + self.working(1))
 
     def held(self, children: int, max_rows: int = 32, last: int | None = None) -> int:
