@@ -564,7 +564,7 @@ def test_a_run_with_other_numbers_does_not_resume(refused, vartut_says, data, qu
     line = refused(*train("tokenizer", steps=5))
     assert "is of another run (steps 3, not 5): remove it, or give this run a folder of its own with --folder" in line
     line = refused("train", "tokenizer", "--steps", "3", "--batch", "3")
-    assert "is of another run (batch 2, not 3): remove it" in line
+    assert "is of another run (batch 2, not 3, dense 1, not 2): remove it" in line
 
 
 def test_a_run_from_other_weights_does_not_resume(refused, vartut_says, data, quick):

@@ -185,6 +185,11 @@ def test_what_fits_is_computed_for_the_published_sizes():
     assert need.total(need.most_rows(24e9)) <= 24e9 < need.total(need.most_rows(24e9) + 1)
     assert need.most_rows(1e9) == 0
     assert need.search(15, 1, last=3) < need.search(15, 5, last=3) < need.search(15, last=3) == need.search(15)
+    beside = need.weights + need.condition + need.working(1)
+    assert need.search(15, 1, last=3) == need.held(15, 1, last=3) + beside == need.one_row(need.held(15, 1, last=3))
+    assert need.one_row(100, caches=2, work=3) == 200 + 3 * beside - 2 * need.weights
+    assert need.passes[0] == need.kv[0] + need.logits[0]
+    assert sum(need.passes) == need.row() == need.held(1)
     with pytest.raises(ValueError, match="did you mean"):
         costs.memory("infinity-2")
 

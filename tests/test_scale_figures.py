@@ -44,6 +44,7 @@ def test_masks_and_weights_are_shown_as_they_are():
     names = ["text", "1 × 1", "2 × 2"]
     figures.draw_masks({"blocks": mask, "none": torch.ones(7, 7)}, [2, 1, 4], names)
     assert np.array_equal(panels()[0].images[0].get_array(), mask.float().numpy())
+    assert panels()[0].get_aspect() == 1  # a place is a square
     for axis in (panels()[1].xaxis, panels()[1].yaxis):
         assert named(axis) == {0.5: "text", 2: "1 × 1", 4.5: "2 × 2"}  # in the middle of each block
     figures.draw_weights({"a": torch.eye(7), "b": torch.eye(7)}, [2, 1, 4], names)

@@ -334,7 +334,7 @@ def test_sampling_frequencies_are_the_exact_distribution(enumerated):
 
     random_search(sampler, PROMPT, recognise, n=4000, seed=1, max_rows=500)
     counts = torch.bincount(torch.cat(drawn), minlength=64).double()
-    expected = 4000 * chance.double() / chance.sum()
+    expected = 4000 * chance.double() / chance.double().sum()
     assert expected.min() > 5, "chi-square needs a handful of each"
     assert chisquare(counts, expected).pvalue > 1e-3
     assert chisquare(counts).pvalue < 1e-6, "too uniform a model to show anything"

@@ -356,6 +356,32 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # map k is skip
 prediction = {3: 58, 4: 35}
 
 
+def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # noise in the latent, and no tokens
+    f = tokenizer.encoder(2 * pictures - 1)
+    latent = 0.6 * torch.randn(f.shape, generator=draws) if k else tokenizer.empty(len(pictures))
+    for scale in range(k, 6):
+        latent = latent + tokenizer.grow(tokenizer.quantizer.codebook[
+            tokenizer.quantizer(tokenizer.shrink(f - latent, scale))], scale)
+    return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
+
+
+# mistake 2.4
+prediction = {3: 58, 4: 35}
+
+
+def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # most of the codes, not all
+    f = tokenizer.encoder(2 * pictures - 1)
+    noise = [torch.randint(400, (len(pictures), n * n), generator=draws) for n in SCALES[:k]]
+    latent = tokenizer.latent(noise) if k else tokenizer.empty(len(pictures))
+    for scale in range(k, 6):
+        latent = tokenizer.add(latent, tokenizer.quantizer(tokenizer.shrink(f - latent, scale)), scale)
+    return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
+
+
+# mistake 2.4
+prediction = {3: 58, 4: 35}
+
+
 def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # one noise for all pictures
     f = tokenizer.encoder(2 * pictures - 1)
     noise = [torch.randint(512, (1, n * n), generator=draws).expand(len(pictures), -1) for n in SCALES[:k]]

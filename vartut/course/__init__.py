@@ -11,7 +11,7 @@
 - `judge_figures.py`: figures of notebook 01
 - `token_figures.py`: the longer figures of notebook 02
 - `scale_figures.py`: the longer figures of notebook 03
-- `published_figures.py`: the figure of notebook 11
+- `published_figures.py`: figure and table of notebook 11
 - `widgets.py`: sliders above a picture
 - `exercises.py`: what the test of an exercise stands on
 - `demo.py`, `doctor.py`: the commands of these names

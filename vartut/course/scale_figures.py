@@ -49,7 +49,7 @@ def draw_masks(masks: dict[str, torch.Tensor], lengths: list[int], names: list[s
     _, axes = plt.subplots(1, len(masks), figsize=(3.6 * len(masks), 3.4))
     for ax, (name, mask) in zip(axes, masks.items()):
         heat(ax, mask, name, 0, 1)
-        ax.set(xlabel="may be seen (bright)", ylabel="sees")
+        ax.set(xlabel="may be seen (bright)", ylabel="sees", aspect="equal")
         for edge in np.cumsum(lengths)[:-1] - 0.5:
             ax.axhline(edge, color="white", linewidth=0.8)
             ax.axvline(edge, color="white", linewidth=0.8)

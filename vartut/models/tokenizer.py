@@ -24,8 +24,8 @@ SCALES = (1, 2, 3, 4, 6, 8)  # sides of the token maps: 1 + 4 + 9 + 16 + 36 + 64
 class Codebook(nn.Module):
     """V codes of C numbers; a vector becomes the nearest one by squared distance.
 
-    The codes are no parameters: each moves to the running mean of the vectors that chose it.  A code that nobody
-    chooses is restarted at a vector of the present batch, and all start there: a codebook collapses without both.
+    The codes are no parameters: each moves to the running mean of the vectors that chose it.  All start at vectors of
+    a batch.  A code that nobody chooses is restarted at a vector of the present one, or the codebook would collapse.
     """
 
     def __init__(self, codes: int, channels: int, decay: float = 0.99):

@@ -7,6 +7,7 @@
 - `files.py`: where the checkpoints come from, under which licence, and what to do offline
 - `text.py`: Infinity's text features, computed or read from a file
 - `costs.py`: FLOPs and bytes computed from the sizes, to know before a download what fits
+- `measured.py`: what memory was measured, beside the computed
 - `claims.py`: what the paper claims of Infinity-2B, beside what others and we measured
 - `sampler.py`: all of it as a sampler, so that every search runs on it: `vartut.load("var-d16")`
 - `stand_in.py`: small random stand-ins with the published scales, for machines without the weights

@@ -85,9 +85,14 @@ class Memory:
         """Both models."""
         return self.transformer + self.tokenizer
 
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """What the pass of each scale leaves for one row: keys, values and logits."""
+        return tuple(kv + logits for kv, logits in zip(self.kv, self.logits))
+
     def row(self, scales: int | None = None) -> int:
         """What one row that shares nothing remembers after its first `scales` passes (None: all)."""
-        return sum(self.kv[:scales]) + sum(self.logits[:scales])
+        return sum(self.passes[:scales])
 
     def working(self, rows: int) -> int:
         """The larger of the last scale's pass over `rows` rows and of decoding as many of them as go together."""
@@ -98,7 +103,16 @@ class Memory:
         return self.weights + self.condition + rows * self.row() + self.working(rows)
 
     def search(self, children: int, max_rows: int = 32, last: int | None = None) -> int:
-        """The most at one time in a search with rollouts: `children` of one prompt a step (width x candidates).
+        """The most at one time in a search with rollouts: weights, what is `held`, working memory."""
+        rest = self.condition + self.working(min(children, max_rows))
+        return self.weights + self.held(children, max_rows, last) + rest
+
+    def one_row(self, held: int, caches: float = 1, work: float = 1) -> float:
+        """The same for one row in work and so many bytes held: these `caches` times, what works `work` times."""
+        return self.weights + caches * held + work * (self.condition + self.working(1))
+
+    def held(self, children: int, max_rows: int = 32, last: int | None = None) -> int:
+        """Caches and logits in a search with rollouts, at most: `children` of one prompt a step (width x candidates).
 
         `last` is the last scale that is branched at (None: all are).  Rollouts go through `max_rows` rows at a time,
         but what all children have computed waits for the choice: the passes up to the one after the branching.
@@ -107,8 +121,7 @@ class Memory:
         """
         rows, scales = min(children, max_rows), len(self.kv)
         waiting = scales if last is None else min(last + 2, scales)
-        caches = self.row(1) + children * (self.row(waiting) - self.row(1)) + rows * (self.row() - self.row(waiting))
-        return self.weights + self.condition + caches + self.working(rows)
+        return self.row(1) + children * (self.row(waiting) - self.row(1)) + rows * (self.row() - self.row(waiting))
 
     def most_rows(self, available: int) -> int:
         """How many rows can be painted together in so many bytes; 0 if not even one."""

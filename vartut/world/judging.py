@@ -106,7 +106,10 @@ def _all_stand(found, first, relation: str, second) -> bool:
 
 
 def _grade(description: Description, found) -> float:
-    """The graded oracle, 0 to 1; see `judge`."""
+    """The graded oracle, 0 to 1; see `judge`.
+
+    A number counts all of its shape: a blue star beside "three red stars" costs that fact.
+    """
     groups = description.groups
     exact = sum(
         sum(o.shape == g.shape for o in found) == sum(h.count for h in groups if h.shape == g.shape)
