@@ -30,8 +30,8 @@ SAMPLERS = ("nano", "tiny")
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
 TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
-VERIFIERS = ("clip", "clip-hard", "aesthetic", "oracle")
-TO_TRAIN = ("reward", "vqa")  # no weights of these ship yet: `vartut train reward`, `vartut train vqa`
+VERIFIERS = ("clip", "clip-hard", "oracle")
+TO_TRAIN = ("reward", "aesthetic", "vqa")  # no weights of these ship yet: `vartut train reward`, ...
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's
 
 
