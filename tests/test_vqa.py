@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from toy_models import toy_tokenizer
+from toy_models import learn, toy_tokenizer
 
 from vartut import world
 from vartut.training import samples as painted
@@ -135,15 +135,7 @@ def test_the_recipe_learns(model):
     """Thirty steps on clean pictures, and one that has reconstructions and samples among them."""
     torch.manual_seed(0)
     recipe = ReasonerRecipe(vqa.build(**SMALL), CPU, batch=8)
-    losses = []
-    for step in range(30):
-        loss, _ = recipe.loss(step)
-        for optimizer in recipe.optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        for optimizer in recipe.optimizers:
-            optimizer.step()
-        losses.append(loss.item())
+    losses, _ = learn(recipe, range(30))
     assert losses[-1] < 0.6 * losses[0]
     tokenizer, samples = toy_samples()
     mixed = ReasonerRecipe(recipe.model, CPU, batch=8, tokenizer=tokenizer, samples=samples)

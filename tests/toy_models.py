@@ -38,6 +38,20 @@ def randomise(transformer: NextScaleTransformer, head: float) -> NextScaleTransf
     return transformer.eval()
 
 
+def learn(recipe, steps) -> tuple[list[float], dict]:
+    """The losses of a recipe at these steps, one after the other, and the metrics of the last."""
+    losses = []
+    for step in steps:
+        loss, metrics = recipe.loss(step)
+        for optimizer in recipe.optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in recipe.optimizers:
+            optimizer.step()
+        losses.append(loss.item())
+    return losses, metrics
+
+
 def toy_sampler(bitwise: bool = False, **settings) -> NextScaleSampler:
     """A sampler of 30 thousand weights."""
     tokenizer = toy_tokenizer(bitwise)

@@ -17,6 +17,8 @@ from torch import nn
 
 from .paths import data_folder, expanded, write_files
 
+NOT_SHIPPED = ("tokenizer-bits", "reward", "aesthetic", "vqa", "vqa-clean")  # whoever wants these trains them
+
 
 def weights_folder(folder: Path | str | None = None) -> Path:
     """Where weights are read: `folder`, or the one that came with vartut."""
@@ -26,7 +28,7 @@ def weights_folder(folder: Path | str | None = None) -> Path:
 def remedy(name: str) -> str:
     """What to do about weights that cannot be used."""
     train = f"train them: `vartut train {name} --ship`"
-    if name == "tokenizer-bits":  # does not ship
+    if name in NOT_SHIPPED:
         return train
     return f"restore them with `git checkout data/weights/{name}.*`, or {train}"
 

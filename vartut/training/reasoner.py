@@ -11,7 +11,7 @@ from ..device import autocast
 from ..verifiers import vqa
 from ..verifiers.clip import normalize
 from ..world.questions import ANSWERS, Question, fits_group
-from .recipes import generator, scenes_of
+from .recipes import generator, muon_and_adamw, scenes_of
 from .verifiers import roughen
 
 WORDS = 96  # of the questions about a picture together: some ten questions
@@ -21,23 +21,17 @@ KINDS = ("shape", "color", "texture", "size", "number", "relation")
 class ReasonerRecipe:
     """Cross-entropy of the answers to random questions about renders, their reconstructions, and samples.
 
-    Half of the questions of a kind are such that a wrong answer would be "yes" or off by one: what is asked for is
-    there, but for one word.  `tokenizer` None and `samples` None train on renders alone.  Samples are labelled by what
-    the judge finds in them.
+    Half of those about an object have one word changed, often to what is true of another object, so that some half of
+    the answers is "no".  `tokenizer` None and `samples` None train on renders alone.  Samples are labelled by what the
+    judge finds in them.
     """
 
     def __init__(self, model, where, seed=0, batch=64, lr=1.5e-3, dense=0.5, tokenizer=None, samples=None):
         self.name, self.model = "vqa", model.to(where)
         self.where, self.seed, self.batch = where, seed, batch
         self.dense, self.tokenizer, self.samples = dense, tokenizer, samples
-        trained = dict(model.named_parameters())
-        matrices = [p for name, p in trained.items() if "layers." in name and p.ndim == 2]
-        inside = {id(p) for p in matrices}
-        rest = [p for p in trained.values() if id(p) not in inside]
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), weight_decay=0.0),
-        ]
+        matrices = [p for name, p in model.named_parameters() if "layers." in name and p.ndim == 2]
+        self.optimizers = muon_and_adamw(matrices, model.parameters(), lr)
 
     def loss(self, step):
         """The loss of one step and the share of right answers."""

@@ -14,6 +14,16 @@ def generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
+def muon_and_adamw(matrices, parameters, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside the layers, AdamW for the rest of the parameters."""
+    inside = {id(p) for p in matrices}
+    rest = [p for p in parameters if id(p) not in inside]
+    return [
+        torch.optim.Muon(matrices, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
 def scenes_of(step: int, batch: int, seed: int, dense: int = 0) -> list[world.Scene]:
     """The training batch of a step: fresh scenes, the last `dense` of the task "dense", the others of short tasks."""
     scenes = world.sample("all", batch - dense, "train", seed, first=step * (batch - dense))
@@ -160,12 +170,7 @@ class TransformerRecipe:
         self.where, self.seed, self.batch, self.spoil = where, seed, batch, spoil
         self.dense = round(dense * batch)  # scenes of a batch
         matrices = [p for p in model.layers.parameters() if p.ndim == 2]
-        inside = {id(p) for p in matrices}
-        rest = [p for p in model.parameters() if id(p) not in inside]
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), weight_decay=0.0),
-        ]
+        self.optimizers = muon_and_adamw(matrices, model.parameters(), lr)
 
     def loss(self, step):
         """Cross-entropy per token in nats, and the same per scale."""

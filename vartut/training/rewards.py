@@ -9,7 +9,7 @@ from .. import world
 from ..device import autocast
 from ..verifiers.clip import normalize
 from ..world import COLORS, GROUND, token_ids
-from .recipes import generator
+from .recipes import generator, muon_and_adamw
 from .samples import Samples
 from .verifiers import roughen
 
@@ -29,12 +29,7 @@ class RewardRecipe:
         ranked = (samples.grades.amax(1) > samples.grades.amin(1)).tolist()
         self.mixed = [p for p in range(self.told) if ranked[p]]  # prompts with something to rank
         matrices = [p for p in model.layers.parameters() if p.ndim == 2]
-        inside = {id(p) for p in matrices}
-        rest = [p for p in model.parameters() if id(p) not in inside]
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), weight_decay=0.0),
-        ]
+        self.optimizers = muon_and_adamw(matrices, model.parameters(), lr)
 
     def loss(self, step):
         """The loss of one step, and the share of pairs in the right order."""

@@ -5,6 +5,7 @@ grade and the objects that it found.  Whoever learns from these is judge-distill
 split, and none is among those that experiments ask: the first 100 test prompts of each task, and the hard sets.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from tqdm.auto import tqdm
 
 from .. import hub, world
 from ..models.protocol import row_seed
+from ..paths import write_files
 from ..weights import read_provenance
 
 TASKS = ("counting", "colors", "position", "color_attr", "texture", "complex")  # the others have too few prompts
@@ -109,11 +111,11 @@ def sampled(count: int, folder: Path) -> Samples:
     asked, kept = list(islice(prompts(), count)), []
     folder.mkdir(parents=True, exist_ok=True)
     for first in tqdm(range(0, count, SHARD), desc="samples", mininterval=1):
-        path = folder / f"samples-{made}-{first:05}.safetensors"
         here = asked[first : first + SHARD]
+        which = hashlib.sha256("\n".join(here).encode()).hexdigest()[:6]  # other prompts are other pictures
+        path = folder / f"samples-{made}-{which}.safetensors"
         if not path.exists():
-            save_file(painted(samplers, here), path.with_suffix(".part"))
-            path.with_suffix(".part").rename(path)  # a kill leaves no half a file
+            write_files({path: save(painted(samplers, here))})  # a kill leaves no half a file
         try:
             kept.append(load_file(path))
         except SafetensorError as error:

@@ -12,7 +12,7 @@ from .. import world
 from ..device import autocast
 from ..verifiers.clip import build, normalize, text_features, tokenizer
 from ..world.negatives import KINDS, false_prompts, hard_negatives
-from .recipes import generator, scenes_of
+from .recipes import generator, muon_and_adamw, scenes_of
 
 
 class ClipRecipe:
@@ -36,12 +36,7 @@ class ClipRecipe:
         self.start, self.end, self.length = words.sot_token_id, words.eot_token_id, words.context_length
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         matrices = [p for name, p in trained if "resblocks" in name and p.ndim == 2]
-        inside = {id(p) for p in matrices}
-        rest = [p for _, p in trained if id(p) not in inside]
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), weight_decay=0.0),
-        ]
+        self.optimizers = muon_and_adamw(matrices, [p for _, p in trained], lr)
 
     def token_ids(self, prompts) -> torch.Tensor:
         """What `tokenizer()(prompts)` gives, (T, 34), without its slow clean-up of stray text."""

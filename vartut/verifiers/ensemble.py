@@ -23,7 +23,10 @@ from .protocol import paired
 
 
 class Ensemble:
-    """What both have in common: members, their weights, and what they say of the references."""
+    """What both have in common: members, their weights, and what they say of the references.
+
+    Each adds `_placed(member, scores)`: where scores (B,) of a member lie among those of the references, (B,).
+    """
 
     kind = "ensemble"
 
@@ -61,9 +64,6 @@ class Ensemble:
             raise ValueError(f'this ensemble has references of "{self.prompt}" alone: make another for another prompt')
         said = [self._placed(i, member(images, prompts).float().cpu()) for i, member in enumerate(self.members)]
         return self.weights @ torch.stack(said)
-
-    def _placed(self, member: int, scores: Tensor) -> Tensor:
-        raise NotImplementedError
 
 
 class RankEnsemble(Ensemble):
