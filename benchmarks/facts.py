@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from curves import VERIFIERS, prompts_of, scorers, stored
+from curves import VERIFIERS
+from rounds import prompts_of, scorers, stored
 from tables import replace_rows, stamp
 from tqdm import tqdm
 
@@ -51,7 +52,7 @@ def searched(sampler, verifier, asked, folder: Path) -> list[dict]:
 
 def name_of(prompt: str, seed: int) -> str:
     """The same for the same search alone: its prompt, seed and beam, and the verifiers' weights."""
-    return hashlib.sha256(json.dumps([prompt, seed, BEAM, scorers()]).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps([prompt, seed, BEAM, scorers(VERIFIERS)]).encode()).hexdigest()[:8]
 
 
 def rows_of(arm: str, verifier: str, groups: list[str], won, grades, nfe: float, law: dict) -> list[dict]:
@@ -79,7 +80,7 @@ def independent(groups: list[str], correct: np.ndarray) -> tuple[float, dict, di
 def main(model: str, folder: Path) -> None:
     """Everything for one model."""
     asked, digest = prompts_of("dense", model), weights.read_provenance(model)["sha256"][:12]
-    kept, about = stored(data_folder() / "results" / "curves" / f"{model}-dense.safetensors", asked, digest)
+    kept, about = stored(data_folder() / "results" / "curves" / f"{model}-dense.safetensors", asked, digest, VERIFIERS)
     if not kept:
         command = f"python benchmarks/curves.py --model {model} --stage dense --n {PICTURES}"
         raise ValueError(f"the single pictures of these weights are not there: run `{command}` first")
@@ -96,14 +97,14 @@ def main(model: str, folder: Path) -> None:
         law = many if name == "oracle" else {}
         passes = 1 + PICTURES * (steps - 1)
         rows += rows_of(f"best of {PICTURES}", name, groups, best, grades, passes, law)
-        place = folder / "-".join([model, digest, *scorers().split()])  # outcomes by other weights are others
+        place = folder / "-".join([model, digest, *scorers(VERIFIERS).split()])  # outcomes by other weights are others
         found = searched(sampler, vartut.load_verifier(name), asked, place)
         won, graded, nfe = (np.array([float(row[key]) for row in found]) for key in ("correct", "grade", "nfe"))
         beam = f"beam {BEAM['width']} x {BEAM['candidates']}"
         rows += rows_of(beam, name, groups, won, graded, nfe.mean(), {})
         less, more = f"{beam} less best of {PICTURES}", nfe.mean() - passes
         rows += rows_of(less, name, groups, won - best, graded - grades, more, {})
-    made = {"weights": digest, "verifiers": scorers(), "q": round(q, 4), "seed": 0}
+    made = {"weights": digest, "verifiers": scorers(VERIFIERS), "q": round(q, 4), "seed": 0}
     made |= stamp() | {"pictures_by": about["commit"]}
     rows = [{"model": model} | row | made for row in rows]
     replace_rows(data_folder() / "results" / "facts.csv", rows, key=lambda row: row["model"])

@@ -77,7 +77,7 @@ def test_an_outcome_is_of_its_prompt_seed_verifiers_and_beam_alone(benchmarks, t
     oracle = SimpleNamespace(name="oracle")
     for asked in (("a", "a star", 1), ("a", "a star", 1), ("a", "a ring", 1), ("a", "a star", 2)):
         assert facts.searched(None, oracle, [asked], tmp_path)[0]["prompt"] == asked[1]
-    for name, other in (("BEAM", {"width": 1, "candidates": 1}), ("scorers", lambda: "clip 0 clip-hard 0")):
+    for name, other in (("BEAM", {"width": 1, "candidates": 1}), ("scorers", lambda names: "clip 0 clip-hard 0")):
         monkeypatch.setattr(facts, name, other)
         facts.searched(None, oracle, [("a", "a star", 1)], tmp_path)
     assert seen == [("a star", 1), ("a ring", 1), ("a star", 2), ("a star", 1), ("a star", 1)]

@@ -22,15 +22,18 @@ class Stored:
     asked: int  # how many prompts were asked, equal ones counted
 
 
-def stored(model: str, stage: str) -> Stored:
-    """What is stored of a model and a stage; FileNotFoundError where nothing is."""
+def stored(model: str, stage: str, distinct: bool = True) -> Stored:
+    """What is stored of a model and a stage; FileNotFoundError where nothing is.
+
+    Without `distinct` equal prompts stay, in the order in which they were asked.
+    """
     path = data_folder() / "results" / "curves" / f"{model}-{stage}.safetensors"
     if not path.exists():
         raise FileNotFoundError(f"no pictures are stored in {path}: see benchmarks/curves.py")
     with safe_open(path, "np") as file:
         asked = file.metadata()["prompts"].split("\n")
         kept = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    prompts = tuple(dict.fromkeys(asked))
-    first = [asked.index(prompt) for prompt in prompts]
+    first = [i for i, prompt in enumerate(asked) if not distinct or asked.index(prompt) == i]
+    prompts = tuple(asked[i] for i in first)
     scores = {name: values[first] for name, values in kept.items()}
     return Stored(prompts, scores.pop("correct").astype(bool), scores, len(asked))
