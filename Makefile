@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= passive
 NOTEBOOK_ENV = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 PYTHONHASHSEED=0
 NBVAL = --nbval --nbval-current-env --nbval-cell-timeout 300
 KEEP = --keep-output --keep-count --keep-id --extra-keys 'metadata.widgets cell.metadata.execution'
-EXECUTE = --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600
+EXECUTE = --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600 --Exporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor
 
 .PHONY: help setup demo test test-unit test-notebooks lint lab notebooks portability address clean
 
