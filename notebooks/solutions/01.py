@@ -323,7 +323,8 @@ def share_fooled(accepted, n):
 # Wilson's interval of the last, 14 of 48, is 0.18 to 0.43, so 48 prompts are plenty: the
 # hypothesis falls.  All 24 "one more" prompts withstood 64 tearings, and so did 10 of the 24 "one
 # fewer"; 10 others were accepted 20 to 30 times of 64.  The mistakes sit on a few prompts.
-# With each prompt's own rate the formula gives 0.19, 0.25, 0.29: within a prompt it is luck.
+# With each prompt's own rate the formula gives 0.19, 0.25, 0.29, as it must: the tearings of one
+# prompt are independent draws.
 # Half of this was to be expected: tearing hides objects, it hardly adds any.  Among the 24 "one
 # fewer" alone: formula 1.00, measured 0.58.  And both halves share 24 scenes, so 48 are not
 # independent.  The formula with one rate for all is an upper bound (Jensen's inequality).

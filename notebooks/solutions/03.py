@@ -323,7 +323,7 @@ def counts(sampler, prompts, seeds):
 
 
 # Measured, on 800 prompts (the first 100 of each short task, one seed each): 220 as shipped, 218 reversed. The same
-# prompts and seeds, so pair them: they disagree on 142, the difference is 0.3 points, its 95 % interval -2.8 to 3.3.
+# prompts and seeds, so pair them: they disagree on 142, the difference is 0.3 points, its 95 % interval, continuity corrected, -2.8 to 3.3.
 # The prediction is refuted: 99 of 100, not 60. That reversed is worse is not shown: up to 3.3 points worse, or 2.8
 # better, remain possible. The order does change which pictures come right.
 # One prompt tells nothing, however many seeds: 24 of "a triangle" give 15 as shipped and 24 reversed. What rising

@@ -42,7 +42,7 @@ def draw_kept(result: SearchResult, scored_by: str, right: set[int] = frozenset(
             draw_choice(ax, places, node, node in kept, node.id in tree.best_path, more)
     rollout = "a rollout, finished at random from what was drawn by then"
     note(ax, 0.1, 0.34, f"Each picture is {rollout}; below it the score by {scored_by}.", ha="left")
-    last = "Orange: the way to the returned picture. Lowest row: the worst of its step."
+    last = "Orange: the way to the returned picture. Blue: kept, or next best. Lowest row: the worst of its step."
     note(ax, 0.1, 0.14, last + " ✓: right by the judge." * bool(right), ha="left")
     return figure
 

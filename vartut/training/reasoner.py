@@ -45,7 +45,10 @@ class ReasonerRecipe:
     def pictures(self, step, rng, draws):
         """The pictures of a step (B, 3, 64, 64), and what stands in each."""
         painted = self.batch // 3 if self.samples else 0
-        scenes = scenes_of(step, self.batch - painted, self.seed, round(self.dense * (self.batch - painted)))
+        rendered = self.batch - painted
+        several = rendered // 6  # of "counting": else one number word in fourteen asked would be above "one"
+        scenes = scenes_of(step, rendered - several, self.seed, round(self.dense * (rendered - several)))
+        scenes += world.sample("counting", several, "train", self.seed, first=step * several)
         rng.shuffle(scenes)
         images, objects = world.render(scenes), [scene.objects for scene in scenes]
         if self.tokenizer:
@@ -104,18 +107,20 @@ def draw(objects, rng) -> Question:
     if kind == "relation" and len({o.shape for o in objects}) > 1:
         return relation(objects, rng)
     if kind in ("number", "relation"):
-        about = changed(group(objects, rng), rng) if rng.random() < 0.3 else group(objects, rng)
+        several = [o for o in objects if sum(other.shape == o.shape for other in objects) > 1]
+        about = group(several or objects, rng, chance=0.15)  # what is said of few objects has rarely a high number
+        about = changed(about, rng) if rng.random() < 0.3 else about
         return Question("number", world.Description((about,)))
     about = group(objects, rng, kind)
     return Question(kind, world.Description((changed(about, rng, objects) if rng.random() < 0.5 else about,)))
 
 
-def group(objects, rng, kind="shape") -> world.Group:
-    """What could be said of one of the objects, its `kind` for sure; of any shape where there are none."""
+def group(objects, rng, kind="shape", chance=0.35) -> world.Group:
+    """What could be said of one of the objects, its `kind` for sure, the rest by chance; of any shape without one."""
     if not objects:
         return world.Group(1, rng.choice(world.SHAPES))
     o = rng.choice(objects)
-    said = {name: getattr(o, name) for name in ("color", "texture", "size") if name == kind or rng.random() < 0.35}
+    said = {name: getattr(o, name) for name in ("color", "texture", "size") if name == kind or rng.random() < chance}
     return world.Group(1, o.shape, **said)
 
 
