@@ -9,7 +9,7 @@ from .style import DASHES
 
 SMALL = 9  # points
 PALE = "0.85"
-ALONE = "children a step (width × candidates), if no two share anything"
+ALONE = "children a step (width × candidates), at worst: no two share anything"
 TOP, APART = 72, 2.6  # GiB: the axis's end, and from one machine's name to the next
 
 

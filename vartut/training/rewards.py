@@ -104,11 +104,24 @@ def spoiled(images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
 
 
 def torn(images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
-    """Rows below a height moved sideways by 3 to 8 pixels, or columns right of a place moved up or down."""
-    at, by, way = (int(torch.randint(low, high, (), generator=draws)) for low, high in ((20, 44), (3, 9), (0, 2)))
+    """One picture, (1, 3, 64, 64): below a line through an object the rows moved sideways by 3 to 8 pixels; or columns.
+
+    A line between the objects would move some of them, and leave a clean picture.
+    """
+    way, by = (int(torch.randint(low, high, (), generator=draws)) for low, high in ((0, 2), (3, 9)))
     rows = images.transpose(2, 3) if way else images
+    object_ = stands_out(rows)[0, 0] > 0.5  # (64, 64)
+    crossed = (object_[1:] & object_[:-1]).sum(1)  # (63,): how wide an object is at each line
+    lines = (crossed >= max(1, min(6, int(crossed.max())))).nonzero()[:, 0]
+    at = 1 + int(lines[torch.randint(len(lines), (), generator=draws)]) if len(lines) else 32
     out = torch.cat([rows[:, :, :at], rows[:, :, at:].roll(by, 3)], 2)
     return out.transpose(2, 3) if way else out
+
+
+def stands_out(images: torch.Tensor) -> torch.Tensor:
+    """How far each pixel is from the ground, (B, 1, H, W), 1 for what is clearly no ground."""
+    ground = images.new_tensor(GROUND).view(1, 3, 1, 1)
+    return ((images - ground).abs().amax(1, keepdim=True) / 0.3).clamp(0, 1)
 
 
 def blurred(images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
@@ -120,7 +133,5 @@ def blurred(images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
 
 def off_palette(images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
     """What stands out from the ground, half-way between its own colour and another of the palette's."""
-    ground = images.new_tensor(GROUND).view(1, 3, 1, 1)
     other = images.new_tensor([*COLORS.values()])[int(torch.randint(len(COLORS), (), generator=draws))]
-    stands_out = ((images - ground).abs().amax(1, keepdim=True) / 0.3).clamp(0, 1)
-    return torch.lerp(images, (images + other.view(1, 3, 1, 1)) / 2, stands_out)
+    return torch.lerp(images, (images + other.view(1, 3, 1, 1)) / 2, stands_out(images))
