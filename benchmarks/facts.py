@@ -26,7 +26,7 @@ from tqdm import tqdm
 import vartut
 from vartut import weights
 from vartut.measure.law import best_of_independent, failing_chance
-from vartut.measure.statistics import best_of, mean_interval, success_interval
+from vartut.measure.statistics import best_of, success_interval
 from vartut.paths import data_folder, expanded, write_files
 
 PICTURES = 64
@@ -60,12 +60,20 @@ def rows_of(arm: str, verifier: str, groups: list[str], won, grades, nfe: float,
     rows = []
     for group in (*dict.fromkeys(groups), "all"):
         own = [group in (g, "all") for g in groups]
-        low, high = (mean_interval if " less " in arm else success_interval)(won[own])
+        if " less " in arm:  # from -1 to 1: a difference of rates, as if a rate of half its size
+            low, high = (2 * end - 1 for end in success_interval((won[own] + 1) / 2))
+        else:
+            low, high = success_interval(won[own])
         numbers = {"success": won[own].mean(), "low": low, "high": high, "grade": grades[own].mean()}
         numbers |= {"nfe": nfe, "law": law.get(group)}
         row = {"arm": arm, "verifier": verifier, "facts": group.removesuffix(" facts"), "prompts": sum(own)}
         rows.append(row | {key: None if v is None else round(float(v), 4) for key, v in numbers.items()})
     return rows
+
+
+def compared(won, best) -> np.ndarray:
+    """By how much the beam is ahead of the best of as many NFE, on each prompt."""
+    return np.asarray(won, dtype=np.float64) - np.asarray(best, dtype=np.float64)
 
 
 def independent(groups: list[str], correct: np.ndarray) -> tuple[float, dict, dict]:
@@ -103,7 +111,7 @@ def main(model: str, folder: Path) -> None:
         beam = f"beam {BEAM['width']} x {BEAM['candidates']}"
         rows += rows_of(beam, name, groups, won, graded, nfe.mean(), {})
         less, more = f"{beam} less best of {PICTURES}", nfe.mean() - passes
-        rows += rows_of(less, name, groups, won - best, graded - grades, more, {})
+        rows += rows_of(less, name, groups, compared(won, best), compared(graded, grades), more, {})
     made = {"weights": digest, "verifiers": scorers(VERIFIERS), "q": round(q, 4), "seed": 0}
     made |= stamp() | {"pictures_by": about["commit"]}
     rows = [{"model": model} | row | made for row in rows]

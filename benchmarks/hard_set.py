@@ -5,8 +5,8 @@
 
 The band is the longest run of numbers of facts on each of which the judge's own choice among 64 pictures is right in 30
 to 85 % of 20 prompts.  The prompts come from the same test split, as many of each number and at least 200 in all, and
-begin behind those 20, so that what chose the band does not stand in the set.  No prompt that the model met in training
-is among them, nor one twice.
+begin behind those 20, so that what chose the band does not stand in the set (nano's was drawn before words that come
+again were left out, and has seven of them).  No prompt that the model met in training is among them, nor one twice.
 """
 
 import argparse
@@ -58,10 +58,10 @@ def drawn(facts: list[int], met: set[str]) -> list[str]:
     each = -(-PROMPTS // len(facts))
     chosen = []
     for number in facts:
-        own = []
+        own, chose = [], world.prompts("dense", CHOSE, facts=number)
         for i in count(CHOSE):
             prompt = world.sample("dense", 1, "test", 0, i, number)[0].prompt
-            if prompt not in met and prompt not in own:
+            if prompt not in met and prompt not in own and prompt not in chose:
                 own.append(prompt)
             if len(own) == each:
                 break

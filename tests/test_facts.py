@@ -44,6 +44,15 @@ def test_a_row_for_each_number_of_facts_and_one_for_all(benchmarks):
     found = [[row[key] for key in ("facts", "prompts", "success", "grade", "law")] for row in rows]
     assert found == [["3", 2, 0.5, 0.75, None], ["4", 2, 1.0, 1.0, None], ["all", 4, 0.75, 0.875, 0.4]]
     assert all(row["low"] <= row["success"] <= row["high"] for row in rows)
+    sure = benchmarks[0].rows_of("beam", "clip", groups, np.ones(4), grades, 316, {})
+    assert all(row["low"] < 1 for row in sure)  # four of four leave doubt
+    alike = benchmarks[0].rows_of("beam less best of 64", "clip", groups, np.zeros(4), grades, -5, {})
+    assert all(row["low"] < 0 < row["high"] for row in alike)  # and so do four differences of nothing
+
+
+def test_prompts_are_paired_with_themselves(benchmarks):
+    won, best = np.array([1.0, 0, 0, 0]), np.array([0.9, 0.1, 0.2, 0.3])
+    assert benchmarks[0].compared(won, best).tolist() == pytest.approx([0.1, -0.1, -0.2, -0.3])
 
 
 def test_the_beam_is_one_for_as_many_passes(benchmarks):

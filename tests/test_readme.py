@@ -9,10 +9,13 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from vartut import cli, weights
+from vartut import cli, weights, world
+from vartut.course.stored import stored
+from vartut.measure.law import best_of_independent, failing_chance
 from vartut.paths import data_folder
 from vartut.world import SHORT_TASKS as TASKS
 
@@ -195,8 +198,19 @@ def test_the_readme_gives_the_reconstructions_as_measured():
 def test_the_readme_gives_the_best_of_n_as_measured():
     rows = rows_of("curves", model="tiny", stage="short", group="all", verifier="oracle")
     found = {row["n"]: percent(row, "success") for row in rows}
-    said = "right in {}, {}, {} and {} %".format(*(found[n] for n in ("1", "8", "64", "256")))
+    said = "right in {}, {} and {} % for n = 1, 8 and 64".format(*(found[n] for n in ("1", "8", "64")))
     assert said in " ".join(README.split())
+
+
+def test_the_readme_gives_the_law_for_tiny_as_the_stored_pictures_have_it():
+    kept = stored("tiny", "dense", distinct=False)
+    facts = np.array([world.parse(prompt).facts for prompt in kept.prompts])
+    q = failing_chance(facts, kept.right.sum(1), np.full(len(facts), 64))
+    some = (3, 5, 8, 14)
+    right = [f"{100 * kept.right[facts == m].mean():.0f}" for m in some]
+    law = [f"{100 * best_of_independent(q, np.array([m]), 1)[0]:.0f}" for m in some]
+    said = "(q = {:.2f}): {}, {}, {} and {} % at three, five, eight and fourteen facts, where the law says {}, {}, {} and {}"
+    assert said.format(q, *right, *law) + "." in " ".join(README.split())
 
 
 def test_the_tables_are_of_the_shipped_weights():
@@ -215,20 +229,20 @@ def test_the_readme_gives_the_law_and_the_beam_as_measured():
     def of(arm, verifier, facts, key="success", digits=0):
         return percent(rows[arm, verifier, facts], key, digits)
 
-    text, some = " ".join(README.split()), ("3", "5", "6")
+    text, some = " ".join(README.split()), ("3", "4", "5", "6")
     best, beam, more = "best of 64", "beam 3 x 7", "beam 3 x 7 less best of 64"
     one = [of("one picture", "", facts, key, 1) for key in ("success", "law") for facts in some]
     many = [of(best, "oracle", facts, key) for key in ("success", "law") for facts in some]
     ends = ("success", "low", "high")
     gain = {name: [of(more, name, "all", key, 1) for key in ends] for name in ("oracle", "clip-hard")}
     said = [
-        f"with q = {float(rows['one picture', '', 'all']['q']):.2f}: right are",
-        "right are {}, {} and {} % at three, five and six facts, and the law says {}, {} and {}.".format(*one),
-        "The best of 64 does not: {}, {} and {} %, where the law says {}, {} and {}.".format(*many),
+        f"One q = {float(rows['one picture', '', 'all']['q']):.2f} comes near to single pictures of `nano`:",
+        "{}, {}, {} and {} % at three to six facts, where the law says {}, {}, {} and {}.".format(*one),
+        "of `nano` {}, {}, {} and {} %, where it says {}, {}, {} and {}.".format(*many),
         f"right in {of(beam, 'oracle', 'all')} % of the 240 prompts",
         f"the best of 64 in {of(best, 'oracle', 'all')} %, on the same prompts {gain['oracle'][0]} points more",
-        "points more ({} to {}). Here".format(*gain["oracle"][1:]),
-        f"they do not, {of(beam, 'clip-hard', 'all')} and {of(best, 'clip-hard', 'all')} %",
+        "points more ({} to {}). What remains".format(*gain["oracle"][1:]),
+        f"they do not differ, {of(beam, 'clip-hard', 'all')} and {of(best, 'clip-hard', 'all')} %",
         "({} points more, {} to {}): what".format(*gain["clip-hard"]),
     ]
     assert [claim for claim in said if claim not in text] == []

@@ -10,7 +10,7 @@ import rounds
 import torch
 import verifier_scores
 from notebook_sources import ROOT
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from toy_models import toy_tokenizer, toy_transformer
 
 import vartut
@@ -57,6 +57,8 @@ def test_only_rounds_that_all_prompts_have_are_in_the_table(tmp_path):
     assert rates["clip", "b", 128] == kept["correct"][[2, 3], best].mean()
     assert all(row["low"] <= row["success"] <= row["high"] for row in rows if row["group"] == "all")
     assert rounds.gathered(tmp_path, 5)[0] == {}
+    in_turn = [load_file(rounds.place(tmp_path, 1, first))["clip"] for first in (0, 64)]
+    assert kept["clip"][1].tolist() == np.concatenate(in_turn).tolist()
 
 
 def test_what_an_earlier_run_left_is_not_painted_again(tmp_path):
