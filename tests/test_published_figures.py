@@ -38,7 +38,7 @@ def test_a_colour_is_a_search_and_a_dash_a_way_to_reckon(ax):
 def test_machines_are_lines_and_their_names_stand_apart(ax):
     assert sorted(line.get_ydata()[0] for line in ax.lines if line.get_linewidth() == 0.8) == [12, 12.5, 40]
     heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
-    assert heights == {"small": 12, "nearly the same": 12 + APART, "large": 40}
+    assert heights == {"small: 12": 12, "nearly the same: 12.5": 12 + APART, "large: 40": 40}
 
 
 def test_the_table_counts_what_fits_in_each_way_to_reckon():

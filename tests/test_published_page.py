@@ -112,7 +112,7 @@ def test_notebook_11_shows_a_picture_where_there_are_weights(model, monkeypatch,
     monkeypatch.setattr(plt, "show", lambda: print(len(plt.get_fignums()), "figure"))
     notebook, names = nbformat.read(ROOT / "notebooks" / "11_the_published_weights.ipynb", 4), {}
     for cell in [cell.source for cell in notebook.cells if cell.cell_type == "code"]:
-        if cell.startswith(("# imports", "# your choices", "# the search code")):
+        if cell.startswith(("# imports", "# what to fetch", "# your choices", "# the search code")):
             chosen = cell.replace("FETCH = False", "FETCH = True")
             exec(re.sub(r'^MODEL = "infinity-125m"', f'MODEL = "{model}"', chosen, flags=re.MULTILINE), names)
     plt.close("all")
@@ -341,8 +341,7 @@ def test_numbers_of_the_prose_are_those_of_the_package_and_the_tables():
     assert f"CLIP's {clip:.1f} GiB" in notebook
     told = f"1 x 15 and 3 x 5 do; 5 x 3 takes {max(fitting[1]):.1f} of the 38.5 that we allow"
     assert told in " ".join(answer.split()), "a margin that is smaller than what is known of the card is told as one"
-    alone = (need.search(15, 1, last=4) - need.total()) / gib
-    assert f"takes {at_early}, {alone:.1f} more than one picture" in notebook
+    assert f"takes {at_early} GiB; one picture {need.total() / gib:.1f}." in notebook
 
 
 def test_measured_memory_is_the_tables():
