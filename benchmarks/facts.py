@@ -34,6 +34,7 @@ from vartut.paths import data_folder, expanded, write_files
 
 BEAM = {"width": 3, "candidates": 7}
 NAME = f"beam {BEAM['width']} x {BEAM['candidates']}"
+PICTURES = 64  # as many NFE as the beam within 2 %, and a power of two, as in the curves
 CURRENCIES = ("nfe", "tokens", "gflop", "pictures")
 
 
@@ -73,7 +74,7 @@ def as_many(sampler, prompt: str, beam: dict, verifier) -> dict[str, tuple[int, 
     """
     two, three = (spent(vartut.random_search(sampler, prompt, verifier, n=n, seed=0)) for n in (2, 3))
     each = {key: three[key] - two[key] for key in CURRENCIES}
-    counts = {key: round(2 + (beam[key] - two[key]) / each[key]) for key in CURRENCIES}
+    counts = {key: round(2 + (beam[key] - two[key]) / each[key]) for key in CURRENCIES} | {"nfe": PICTURES}
     return {key: (n, {k: two[k] + (n - 2) * each[k] for k in CURRENCIES}) for key, n in counts.items()}
 
 
