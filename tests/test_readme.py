@@ -242,7 +242,12 @@ def test_the_readme_gives_the_law_and_the_beam_as_measured():
         "of `nano` {}, {}, {} and {} %, where it says {}, {}, {} and {}.".format(*many),
         f"right in {of(beam, 'oracle', 'all')} % of the 240 prompts",
         f"the best of 64 in {of(best, 'oracle', 'all')} %, on the same prompts {gain['oracle'][0]} points more",
-        "points more ({} to {}). What remains".format(*gain["oracle"][1:]),
+        "points more ({} to {}). Beside".format(*gain["oracle"][1:]),
+        *(
+            f"({n}) {word}"
+            + "{} ({} to {})".format(*(of(f"{beam} less best of {n}", "oracle", "all", k, 1) for k in ends))
+            for n, word in ((87, "the lead is "), (100, ""), (126, ""))
+        ),
         f"they do not differ, {of(beam, 'clip-hard', 'all')} and {of(best, 'clip-hard', 'all')} %",
         "({} points more, {} to {}): what".format(*gain["clip-hard"]),
     ]
