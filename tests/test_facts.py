@@ -1,5 +1,6 @@
 """The benchmarks of facts, precision and tuning: what their numbers are made of."""
 
+import csv
 import sys
 from types import SimpleNamespace
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from notebook_sources import ROOT
+from safetensors.numpy import load_file
 from toy_models import toy_sampler
 
 from vartut import world
 from vartut.ledger import Ledger
 from vartut.measure.law import best_of_independent
+from vartut.paths import data_folder
 
 
 @pytest.fixture
@@ -121,3 +124,14 @@ def test_an_outcome_is_of_its_prompt_seed_verifiers_and_beam_alone(benchmarks, t
         path.write_text("{")
     with pytest.raises(ValueError, match="is damaged: remove it"):
         facts.searched(None, oracle, [("a", "a star", 1)], tmp_path)
+
+
+def test_the_shipped_differences_are_those_of_the_outcomes_that_ship(benchmarks):
+    facts, folder = benchmarks[0], data_folder() / "results"
+    with (folder / "facts.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["facts"] == "all" and " less " in row["arm"]]
+    assert rows
+    for row in rows:
+        outcomes = load_file(folder / "facts" / f"{row['model']}.safetensors")
+        beam, best = (outcomes[f"{row['verifier']} {arm}"] for arm in row["arm"].split(" less "))
+        assert float(row["success"]) == pytest.approx(facts.compared(beam, best).mean(), abs=1e-4)
