@@ -11,12 +11,13 @@ from toy_models import learn, toy_sampler
 
 import vartut
 from vartut.hub import load_verifier
-from vartut.training.rewards import AestheticRecipe, RewardRecipe, blurred, off_palette, spoiled, torn
+from vartut.training.rewards import AestheticRecipe, RewardRecipe, blurred, off_palette, spoiled, stands_out, torn
 from vartut.verifiers import aesthetic
 from vartut.verifiers.ensemble import RankEnsemble, ZEnsemble, mean_ranks, mean_z
 from vartut.verifiers.likelihood import likelihood, mean_likelihood
 from vartut.verifiers.reward import RewardModel, RewardScore
 from vartut.weights import save_weights
+from vartut.world import Object, Scene, render
 
 CPU = torch.device("cpu")
 PROMPTS = [scene.prompt for scene in SCENES]
@@ -85,6 +86,16 @@ def test_each_way_of_spoiling_changes_a_picture_and_keeps_its_range():
         assert found.max() <= 1
         assert ((found - PICTURES).abs().flatten(1).amax(1) > 0.1).all(), way.__name__
     torch.testing.assert_close(torn(PICTURES, draws).sum(), PICTURES.sum(), rtol=1e-4, atol=0)
+
+
+def test_a_tear_goes_through_an_object():
+    """A torn square is no rectangle any more, wherever it stands; a line beside it would only move it."""
+    draws = torch.Generator().manual_seed(0)
+    for at in range(24):
+        square = Object("square", "red", "solid", "large", 16 + at, 40 - at)
+        torn_apart = stands_out(torn(render([Scene((square,), "", "")]), draws))[0, 0] > 0.5
+        rows, columns = torn_apart.any(1).sum(), torn_apart.any(0).sum()
+        assert torn_apart.sum() < rows * columns
 
 
 def test_a_head_on_other_features_is_refused(tmp_path):
