@@ -67,18 +67,11 @@ def test_a_casting_joins_each_role_with_its_player():
     assert all(image.get_array().shape == (32, 32, 3) for image in ax.images)
 
 
-def test_curves_scores_and_errors_are_drawn_as_given():
+def test_curves_and_errors_are_drawn_as_given():
     rates = np.linspace(0.5, 1, 5)
     figure = figures.draw_coverage(rates, {"one": [0.9] * 5})
     assert np.allclose(figure.axes[1].lines[0].get_ydata(), 90)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["one", "95 %"]
-    scores = pd.DataFrame({"method": ["a", "b"], "overall": [0.7, 0.8], "confidence": ["read_from_source", "other"]})
-    (ax,) = figures.draw_scores(scores, {"a": "A", "b": "B"}, 0.65, 0.75).axes
-    diamonds = [line for line in ax.lines if line.get_marker() == "D"]
-    assert [line.get_xdata()[0] for line in diamonds] == [0.7, 0.8]
-    assert [line.get_markerfacecolor() for line in diamonds] == ["C1", "white"]  # hollow: at second hand
-    legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["ours: 95 % interval", "printed", "at second hand"]
     table = pd.read_csv(data_folder() / "results" / "judge_error.csv")
     figure = figures.draw_errors(table)
     assert titles(figure) == [*figures.DAMAGES, *[""] * 5]

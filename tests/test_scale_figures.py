@@ -85,14 +85,11 @@ def test_influence_has_a_colour_per_decade():
     assert list(panels()[2].get_yticks()) == [-1, 0, 1, 2, 3]
 
 
-def test_bars_and_lines_have_an_entry_per_map():
+def test_bars_have_an_entry_per_map():
     figures.draw_losses({"nothing": [6.2] * 6, "nano": [1.0] * 6}, [0.1] * 6)
     assert [len(ax.patches) for ax in panels()] == [12, 6]
     figures.draw_distributions({"T = 1": torch.tensor([0.7, 0.3]), "top-k 1": torch.tensor([1.0, 0.0])})
     assert [len(ax.patches) for ax in panels()] == [2, 2]
-    figures.draw_chances({"one": {"T = 1": [1.0] * 6, "T = 2": [0.5] * 6}, "two": {"T = 1": [0.2] * 6}})
-    drawn = [[list(line.get_ydata()) for line in ax.lines] for ax in panels()]
-    assert drawn == [[[1.0] * 6, [0.5] * 6], [[0.2] * 6]]
 
 
 def test_dials_are_drawn_from_the_shipped_table():

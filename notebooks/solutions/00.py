@@ -165,62 +165,6 @@ def blurred_gain(K, best, error):  # an error a step
 
 
 # exercise 0.4
-def share_of_last(sides, last):
-    """The share of all tokens that the last scales hold, 0 to 1."""
-    return sum(n * n for n in sides[-last:]) / sum(n * n for n in sides)
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return sum(sides[-last:]) / sum(sides)
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return sum(n * n for n in sides[:last]) / sum(n * n for n in sides)
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return 100 * sum(n * n for n in sides[-last:]) / sum(n * n for n in sides)
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return sides[-last] ** 2 / sum(n * n for n in sides)
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return float("nan")
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return sum(n * n for n in sides[-last:])
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return sum(n * n for n in sides[-last:]) / sum(n * n for n in sides[:-last])
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return sum(n * n for n in sides[-last - 1 :]) / sum(n * n for n in sides)
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return [n * n for n in sides[-last:]]
-
-
-# mistake 0.4
-def share_of_last(sides, last):
-    return sum(n * n for n in sides[last:]) / sum(n * n for n in sides)
-
-
-# exercise 0.5
 def best_of(n, scores, correct):
     """How often the best scored of n pictures is right, over all choices of n of these."""
     ranked = sorted(zip(scores, correct))  # worst first: as many are worse as stand before
@@ -228,81 +172,81 @@ def best_of(n, scores, correct):
     return choices / math.comb(len(ranked), n)
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):
     hits = np.array(correct)[np.argsort(scores)]
     return sum(h * math.comb(w, n - 1) for w, h in enumerate(hits)) / math.comb(len(hits), n)
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):
     return sum(correct) / len(correct)
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):
     ranked = sorted(zip(scores, correct), reverse=True)
     choices = sum(right * math.comb(worse, n - 1) for worse, (_, right) in enumerate(ranked))
     return choices / math.comb(len(ranked), n)
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):
     ranked, many = sorted(zip(scores, correct)), len(correct)
     return sum(right * ((i + 1) ** n - i**n) for i, (_, right) in enumerate(ranked)) / many**n
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):
     ranked = sorted(zip(scores, correct))
     choices = sum(right * math.comb(i, n) for i, (_, right) in enumerate(ranked))
     return choices / math.comb(len(ranked), n)
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):
     first = list(zip(scores, correct))[:n]
     return max(first)[1]
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):
     return float("nan")
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):  # unsorted
     choices = sum(right * math.comb(worse, n - 1) for worse, right in enumerate(correct))
     return choices / math.comb(len(correct), n)
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):  # the mean of the n best
     ranked = sorted(zip(scores, correct))
     return sum(right for _, right in ranked[-n:]) / n
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):  # nearly, by drawing
     rng = np.random.default_rng(0)
     picks = [rng.permutation(len(scores))[:n] for _ in range(500)]
     return float(np.mean([correct[max(pick, key=lambda i: scores[i])] for pick in picks]))
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):  # not divided
     ranked = sorted(zip(scores, correct))
     return sum(right * math.comb(worse, n - 1) for worse, (_, right) in enumerate(ranked))
 
 
-# mistake 0.5
+# mistake 0.4
 def best_of(n, scores, correct):  # itself among the worse
     ranked = sorted(zip(scores, correct))
     choices = sum(right * math.comb(i + 1, n - 1) for i, (_, right) in enumerate(ranked))
     return choices / math.comb(len(ranked), n)
 
 
-# exercise 0.6
+# exercise 0.5
 FEW, MANY, CHOOSER = 32, 128, "clip"
 PREDICTION = 15
 
@@ -321,7 +265,7 @@ def prompts_needed(differences):
 # is the last that 59 prompts see (2.0, 0.5 to 3.5; 33 needed).
 
 
-# mistake 0.6
+# mistake 0.5
 PREDICTION = 10
 
 
@@ -329,7 +273,7 @@ def prompts_needed(differences):
     return math.ceil((np.std(differences, ddof=1) / np.mean(differences)) ** 2)
 
 
-# mistake 0.6
+# mistake 0.5
 PREDICTION = 10
 
 
@@ -337,7 +281,7 @@ def prompts_needed(differences):
     return math.ceil((1.96 * np.std(differences) / np.mean(differences)) ** 2)
 
 
-# mistake 0.6
+# mistake 0.5
 PREDICTION = 10
 
 
@@ -345,7 +289,7 @@ def prompts_needed(differences):
     return int((1.96 * np.std(differences, ddof=1) / np.mean(differences)) ** 2)
 
 
-# mistake 0.6
+# mistake 0.5
 PREDICTION = 10
 
 
@@ -353,7 +297,7 @@ def prompts_needed(differences):
     return math.ceil(1.96 * np.std(differences, ddof=1) / np.mean(differences))
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8, 64, "clip"
 PREDICTION = None
 
@@ -363,7 +307,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 64, 8, "clip"
 PREDICTION = 10
 
@@ -373,7 +317,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 64, 4096, "clip"
 PREDICTION = 10
 
@@ -383,7 +327,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8, 8, "clip"
 PREDICTION = 10
 
@@ -393,7 +337,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8, 64, "clip"
 PREDICTION = math.nan
 
@@ -403,7 +347,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8, 64, "clip"
 PREDICTION = True
 
@@ -413,7 +357,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8.5, 64, "clip"
 PREDICTION = 10
 
@@ -423,7 +367,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8, 64, "clip"
 PREDICTION = "ten"
 
@@ -433,7 +377,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8, 64, "clip"
 PREDICTION = -70
 
@@ -443,7 +387,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 FEW, MANY, CHOOSER = 8, 64, "clip-soft"
 PREDICTION = 10
 
@@ -453,7 +397,7 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# mistake 0.6
+# mistake 0.5
 PREDICTION = 10
 
 

@@ -3,7 +3,7 @@
 
 # exercise 1.1
 def crescent(x, y):
-    """A field that is right at the edge of a crescent, negative inside; x and y are tensors."""
+    """A crescent's field from two circles' distances, negative inside; x and y are tensors."""
     circle = torch.hypot(x, y) - 0.9
     bite = torch.hypot(x - 0.4, y) - 0.75
     return torch.maximum(circle, -bite)

@@ -10,7 +10,6 @@ import torch
 from matplotlib.ticker import MultipleLocator
 
 from ..world import COLORS, RELATIONS, SHAPES
-from .markers import mark
 from .pen import SMALL, box, canvas, curve, head, write
 from .plots import BLUE, DARK, ORANGE, draw_picture
 
@@ -128,26 +127,6 @@ def draw_coverage(rates: np.ndarray, curves: dict[str, list[float]], end: float 
         ax.set(xlim=(low, 1), ylim=(50, 101), xlabel="true success rate, n = 100 prompts", title=title)
     axes[0].set_ylabel("intervals that contain it, %")
     axes[0].legend()
-    return figure
-
-
-def draw_scores(scores, names: dict[str, str], low: float, high: float):
-    """Published scores, a diamond each (hollow: at second hand, as the legend says), over an interval of ours.
-
-    `scores` is a table with `method`, `overall` and `confidence`; `names` says for each method who printed it.
-    """
-    rows = scores.set_index("method").loc[list(names)]
-    figure, ax = plt.subplots(figsize=(7.6, 2.8))
-    ax.axvspan(low, high, color="C0", alpha=0.15)
-    ax.plot([low, high], [0, 0], color="C0", linewidth=3, label="ours: 95 % interval")
-    sources = ["printed" if said == "read_from_source" else "at second hand" for said in rows.confidence]
-    for place, (score, source) in enumerate(zip(rows.overall, sources)):
-        named = source if source not in sources[:place] else None  # in the legend, once
-        mark(ax, score, place, source, "C1", named)
-    ax.set_yticks(range(len(names)), names.values())
-    ax.invert_yaxis()
-    ax.set(xlabel="GenEval score", xlim=(0.6, 0.86))
-    ax.legend(loc="upper right")
     return figure
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..models.tokenizer import SCALES
-from .style import DASHES, MAP, MARKERS, heat
+from .style import MAP, heat
 
 SIDES = [f"{n} × {n}" for n in SCALES]
 SMALL = 9  # points, of the labels at axes
@@ -125,17 +125,6 @@ def draw_distributions(ways: dict[str, torch.Tensor]) -> None:
         ax.bar(range(len(q)), q.tolist(), color="C1" if "top" in name else "C0")
         ax.set(title=name, xticks=range(len(q)), xlabel="code")
     axes[0].set_ylabel("probability")
-
-
-def draw_chances(chances: dict[str, dict[str, list[float]]]) -> None:
-    """The chance that all places of a map fit: a panel per title, in it a line per name."""
-    _, axes = plt.subplots(1, len(chances), figsize=(9, 2.7), sharey=True)
-    for ax, (title, lines) in zip(axes, chances.items()):
-        for i, (name, values) in enumerate(lines.items()):
-            ax.plot(values, marker=MARKERS[i], linestyle=DASHES[i], label=name)
-        ax.set(title=title, xticks=range(6), xticklabels=SIDES, xlabel="map", ylim=(0, 1.05))
-    axes[0].set_ylabel("chance that all fit")
-    axes[0].legend(fontsize=SMALL, loc="lower left")
 
 
 def draw_dials(rows: list[dict]) -> None:

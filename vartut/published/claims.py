@@ -59,7 +59,7 @@ def claims_table() -> str:
     lines[1] += f"{'2B':>7}{'8B':>7}   how the claim was read"
     for what, claimed, how in claims():
         found = [measured_by_others(what, model) for model in ("Infinity-2B", "Infinity-8B")]
-        others = "".join("      -" if value is None else f"{value:>7.2f}" for value in found)
+        others = "".join("      -" if value is None else f"{value:>7.3f}" for value in found)
         lines.append(f"{what:<40}{claimed:>9.2f}  {ours.get(what, '______'):<9}{others}   {how}")
     searched = sum(what.endswith("beam search") for what, _, _ in claims())
     lines.append(f"The {searched} rows of beam search: NFE and verifier not stated. Others: {OTHERS}, at second hand.")
