@@ -124,7 +124,7 @@ def draw_coverage(rates: np.ndarray, curves: dict[str, list[float]], end: float 
         for name, covered in curves.items():
             ax.plot(rates, 100 * np.array(covered), label=name, linewidth=1)
         ax.axhline(95, color="black", linewidth=1, linestyle="--", label="95 %")
-        ax.set(xlim=(low, 1), ylim=(50, 101), xlabel="true success rate, n = 100 prompts", title=title)
+        ax.set(xlim=(low, 1), ylim=(0, 101), xlabel="true success rate, n = 100 prompts", title=title)
     axes[0].set_ylabel("intervals that contain it, %")
     axes[0].legend()
     return figure

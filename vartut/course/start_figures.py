@@ -76,7 +76,7 @@ def draw_bars(rows: list[tuple]):
 def draw_lines(lines: dict[str, tuple]):
     """Expected sums over the verifier's error: a line per name, of (errors, sums)."""
     figure, ax = plt.subplots(figsize=(6.4, 3.2))
-    for (name, line), dashes in zip(lines.items(), ("-", "--", "-.")):
+    for (name, line), dashes in zip(lines.items(), ("-", "--", "-.", ":")):
         ax.plot(*line, dashes, label=name)
     ax.set(xlabel="error of the verifier (standard deviation)", ylabel="expected sum", ylim=(0, 9))
     ax.legend(fontsize=8)
