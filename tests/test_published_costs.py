@@ -211,6 +211,21 @@ def test_in_smaller_chunks_no_more_is_held_than_computed(max_rows, last):
     assert 0.6 * computed < peak <= computed
 
 
+@pytest.mark.parametrize(("width", "candidates"), [(2, 3), (1, 5), (4, 1), (3, 2)])
+def test_what_a_beam_holds_where_siblings_share(width, candidates):
+    """Where the first step's prefix is one alone, all survivors of later steps may descend from different children."""
+    sampler, prompt = make("var_a"), PROMPTS["var_a"][0]
+    need = costs.memory((sampler.tokenizer, sampler.transformer))
+    most, found = need.beam(width, candidates), []
+    for seed in range(3):
+        options = {"width": width, "candidates": candidates, "seed": seed, "max_rows": 1}
+        found.append(beam_search(sampler, prompt, lambda images, _: images.mean((1, 2, 3)), **options))
+    peaks = [result.ledger.peak_bytes for result in found]
+    assert max(peaks) <= most <= need.held(width * candidates, 1)
+    if candidates == 1 or width == 1:  # prefixes that cannot share, or one prefix alone
+        assert peaks == [most] * 3
+
+
 def searched(case, width, candidates, last, max_rows):
     """The most bytes of keys, values and logits that a beam remembered, and what was computed for it."""
     sampler, prompt = make(case), PROMPTS[case][0]

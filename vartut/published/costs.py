@@ -123,6 +123,18 @@ class Memory:
         waiting = scales if last is None else min(last + 2, scales)
         return self.row(1) + children * (self.row(waiting) - self.row(1)) + rows * (self.row() - self.row(waiting))
 
+    def beam(self, width: int, candidates: int) -> int:
+        """Caches and logits in a beam with rollouts of one row at a time that branches at all scales, at most.
+
+        Here siblings share what their parent has run, and all prefixes the root's pass (notebook 11, exercise 11.1).
+        """
+        most = 0
+        for k in range(len(self.passes)):  # the children of scale k wait, the last of them is just rolled out
+            own, later = sum(self.passes[k + 1 : k + 2]), sum(self.passes[k + 2 :])
+            prefixes = self.passes[0] + width * sum(self.passes[1 : k + 1])
+            most = max(most, prefixes + width * candidates * own + later)
+        return most
+
     def most_rows(self, available: int) -> int:
         """How many rows can be painted together in so many bytes; 0 if not even one."""
         rows = 0
