@@ -33,18 +33,6 @@ def test_totals_stand_over_the_signal():
         assert all(tick == int(tick) for tick in ax.get_yticks())
 
 
-def test_territories_lie_where_their_codes_do():
-    owners = torch.zeros(4, 4)
-    owners[3, 0] = 1  # right of the middle, at the bottom
-    dots, points = torch.tensor([[0.5, -0.5]]), torch.tensor([[1.0, 0.25]])
-    figures.draw_territories({"one": owners, "two": owners}, [dots, dots], points, 1.0)
-    shown = panels()[0].images[0]
-    assert shown.origin == "lower"
-    assert shown.get_array()[0, 3] == 1  # rows are z[1], columns z[0]
-    for ax in panels():
-        assert [marks.get_offsets().tolist() for marks in ax.collections] == [[[0.5, -0.5]], [[1, 0.25]]]
-
-
 def test_fields_mark_the_cell_and_are_shares_of_their_largest():
     field = torch.zeros(64, 64)
     field[8, 16] = 4.0

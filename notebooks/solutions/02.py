@@ -42,64 +42,6 @@ def harmful():
 
 
 # exercise 2.2
-def table_of_bits(d):
-    """Codes (2^d, d)."""
-    return torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * d) / d**0.5
-
-
-# exercise 2.2
-def table_of_bits(d):
-    digits = [[(i >> (d - 1 - j)) & 1 for j in range(d)] for i in range(2**d)]
-    return Bits(d).lookup(torch.tensor(digits))
-
-
-# exercise 2.2
-def table_of_bits(d):
-    rows = torch.arange(2**d)[:, None] >> torch.arange(d - 1, -1, -1)
-    return ((rows % 2 * 2 - 1) / d**0.5).numpy()
-
-
-# mistake 2.2
-def table_of_bits(d):
-    return torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * d)
-
-
-# mistake 2.2
-def table_of_bits(d):
-    return torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * d).flip(1) / d**0.5
-
-
-# mistake 2.2
-def table_of_bits(d):
-    return torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * d) / d**0.5
-
-
-# mistake 2.2
-def table_of_bits(d):
-    return torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * d).T / d**0.5
-
-
-# mistake 2.2
-def table_of_bits(d):
-    return F.normalize(torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * d), dim=1)
-
-
-# mistake 2.2
-def table_of_bits(d):  # whole numbers, not scaled
-    return torch.cartesian_prod(*[torch.tensor([-1, 1])] * d)
-
-
-# mistake 2.2
-def table_of_bits(d):
-    return torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * d) / 3**0.5
-
-
-# mistake 2.2
-def table_of_bits(d):
-    torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * d) / d**0.5
-
-
-# exercise 2.3
 def best_first(tokenizer, f, m):
     """Tokens of latents f (B, C, 8, 8), six maps (B, n²): the best of m beginnings for each picture."""
     distance = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook)  # (B, 1, V)
@@ -122,7 +64,7 @@ def best_first(tokenizer, f, m):
     return [torch.stack([maps[k] for maps in spellings])[best, torch.arange(len(f))] for k in range(6)]
 
 
-# exercise 2.3
+# exercise 2.2
 def best_first(tokenizer, f, m):
     rows = []
     for one in f.split(1):
@@ -137,19 +79,19 @@ def best_first(tokenizer, f, m):
     return [torch.cat(maps) for maps in zip(*rows)]
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # the farthest ones
     near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m).indices
     return [near[..., 0], *tokenizer.quantize(f)[0][1:]]
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # other beginnings, the same ends
     near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m, largest=False).indices
     return [near[..., -1], *tokenizer.quantize(f)[0][1:]]
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # one choice for all pictures
     near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m, largest=False).indices
     tries = []
@@ -162,12 +104,12 @@ def best_first(tokenizer, f, m):  # one choice for all pictures
     return min(tries)[2]
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # judged by the beginning
     return tokenizer.quantize(f)[0]
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # the last of them, not the best
     near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m, largest=False).indices
     tokens = [near[..., m - 1]]
@@ -176,7 +118,7 @@ def best_first(tokenizer, f, m):  # the last of them, not the best
     return tokens
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # m - 1 of them
     near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m, largest=False).indices
     tries, left = [], []
@@ -190,7 +132,7 @@ def best_first(tokenizer, f, m):  # m - 1 of them
     return [torch.stack([tokens[k] for tokens in tries])[best, torch.arange(len(f))] for k in range(6)]
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # scores that are no numbers, of which `argmin` takes the first
     near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m, largest=False).indices
     tries, left = [], []
@@ -204,7 +146,7 @@ def best_first(tokenizer, f, m):  # scores that are no numbers, of which `argmin
     return [torch.stack([tokens[k] for tokens in tries])[best, torch.arange(len(f))] for k in range(6)]
 
 
-# mistake 2.3
+# mistake 2.2
 def best_first(tokenizer, f, m):  # judged after two maps
     near = torch.cdist(tokenizer.shrink(f, 0), tokenizer.quantizer.codebook).topk(m, largest=False).indices
     tries, left = [], []
@@ -218,7 +160,7 @@ def best_first(tokenizer, f, m):  # judged after two maps
     return [torch.stack([tokens[k] for tokens in tries])[best, torch.arange(len(f))] for k in range(6)]
 
 
-# exercise 2.4
+# exercise 2.3
 # Hypothesis: harder. Another picture's maps add up to a latent that pictures have; random codes add up to one that
 # none has, larger (mean square of the sum after three maps 0.34 to 0.40, of real maps 0.22), and the few tokens that are
 # left cannot take it away again.
@@ -245,7 +187,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):
 # their places: the harm is done by codes that are rare on coarse maps, not by the lack of sense between neighbours.
 
 
-# exercise 2.4
+# exercise 2.3
 prediction = {3: 64, 4: 64}  # a wrong prediction is an answer, too
 
 
@@ -261,7 +203,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):
     return accepted
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -271,7 +213,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # tokens that c
     return sum(v.correct for v in judge(tokenizer.preview([*noise, *tokens[k:]]), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -279,7 +221,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # nothing is ra
     return sum(v.correct for v in judge(tokenizer.preview(tokenizer.encode(pictures)), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -288,7 +230,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # a share
     return sum(v.correct for v in judge(tokenizer.preview(tokens), prompts)) / len(prompts)
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -300,7 +242,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # each map corr
     return sum(v.correct for v in judge(tokenizer.preview([*noise, *tokens]), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {}  # measured first
 
 
@@ -313,7 +255,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -326,7 +268,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # k + 1 maps ar
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -339,7 +281,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # k - 1 maps ar
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -352,7 +294,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # map k is skip
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -365,7 +307,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # noise in the 
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -378,7 +320,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # most of the c
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -391,7 +333,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # one noise for
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: 58, 4: 35}
 
 
@@ -404,7 +346,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):  # a few codes o
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = {3: float("nan"), 4: None}
 
 
@@ -417,7 +359,7 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# mistake 2.4
+# mistake 2.3
 prediction = [3, 4]
 
 
@@ -430,60 +372,60 @@ def rescued_from_noise(tokenizer, pictures, prompts, k, draws):
     return sum(v.correct for v in judge(tokenizer.decode(latent), prompts))
 
 
-# exercise 2.5
+# exercise 2.4
 def pulls(f, sums):
     """(commitment, growth), two numbers."""
     return (f - sums.detach()).square().mean(), (sums - f.detach()).square().mean()
 
 
-# exercise 2.5
+# exercise 2.4
 def pulls(f, sums):
     every = f.expand_as(sums)
     return F.mse_loss(every, sums.detach()), F.mse_loss(sums, every.detach())
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     return (f.detach() - sums).square().mean(), (f - sums.detach()).square().mean()
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     return (f.detach() - sums.detach()).square().mean(), (sums - f.detach()).square().mean()
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     return (f - sums.detach()).square().sum(), (sums - f.detach()).square().sum()
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     return (f - sums[-1].detach()).square().mean(), (sums[-1] - f.detach()).square().mean()
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     return (f - sums.detach()).square().mean().item(), (sums - f.detach()).square().mean().item()
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     return [(f - sums.detach()).square().mean()]
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     return (f - sums.detach()).square().mean()
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     commitment, growth = (f - sums.detach()).square().mean(), (sums - f.detach()).square().mean()
     return commitment, growth, commitment + growth
 
 
-# mistake 2.5
+# mistake 2.4
 def pulls(f, sums):
     commitment = (f - sums.detach()).square().mean()
     return commitment, commitment

@@ -5,7 +5,7 @@ Each draws what it is given, and computes nothing that the notebook is about.
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -23,19 +23,6 @@ def draw_totals(signal: torch.Tensor, totals: list[torch.Tensor], sides) -> None
         ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes[0].set_ylabel("value")
     axes[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-
-
-def draw_territories(owners: dict[str, torch.Tensor], codes: list[torch.Tensor], points, reach: float) -> None:
-    """Who owns which part of the plane: per name a grid (n, n) of owners, its codes (V, 2) as dots, and points (N, 2)
-    as white triangles."""
-    _, axes = plt.subplots(1, len(owners), figsize=(6.4, 3.2))
-    extent = (-reach, reach, -reach, reach)
-    for ax, (title, owner), dots in zip(axes, owners.items(), codes):
-        colours = ListedColormap([f"C{i}" for i in range(int(owner.max()) + 1)])  # names, not amounts: no scale
-        ax.imshow(owner.T.numpy(), origin="lower", extent=extent, cmap=colours, alpha=0.4)
-        ax.scatter(*dots.T.numpy(), color="black", s=25)
-        ax.scatter(*points.T.numpy(), marker="^", color="white", edgecolor="black", s=40, zorder=3, clip_on=False)
-        ax.set(title=title, xlabel="z[0]", ylabel="z[1]")
 
 
 def draw_fields(picture: torch.Tensor, fields: dict[str, torch.Tensor], cell: tuple[int, int], side: int = 8) -> None:
@@ -82,7 +69,8 @@ def draw_lines(lines: dict[str, list[float]], control: tuple, ticks: list[str], 
     for i, (name, values) in enumerate(lines.items()):
         ax.plot(values, marker=MARKERS[i], linestyle=DASHES[i], label=name)
     ax.plot(control[1], color="0.5", linestyle=":", label=control[0])
-    ax.set(xticks=range(len(ticks)), xticklabels=ticks, ylabel=ylabel, ylim=(0, 1.05 * top))
+    ax.set(xticks=range(len(ticks)), xticklabels=ticks, xlabel="maps so far, the last of")
+    ax.set(ylabel=ylabel, ylim=(0, 1.05 * top))
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
