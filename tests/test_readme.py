@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 from vartut import cli, weights, world
 from vartut.course.stored import stored
 from vartut.measure.law import best_of_independent, failing_chance
+from vartut.measure.statistics import best_of
 from vartut.paths import data_folder
 from vartut.world import SHORT_TASKS as TASKS
 
@@ -205,7 +206,7 @@ def test_the_readme_gives_the_best_of_n_as_measured():
 def test_the_readme_gives_the_law_for_tiny_as_the_stored_pictures_have_it():
     kept = stored("tiny", "dense", distinct=False)
     facts = np.array([world.parse(prompt).facts for prompt in kept.prompts])
-    q = failing_chance(facts, kept.right.sum(1), np.full(len(facts), 64))
+    q = failing_chance(facts, kept.right.sum(1), np.full(len(facts), kept.right.shape[1]))
     some = (3, 5, 8, 14)
     right = [f"{100 * kept.right[facts == m].mean():.0f}" for m in some]
     law = [f"{100 * best_of_independent(q, np.array([m]), 1)[0]:.0f}" for m in some]
@@ -252,6 +253,30 @@ def test_the_readme_gives_the_law_and_the_beam_as_measured():
         "({} points more, {} to {}): what".format(*gain["clip-hard"]),
     ]
     assert [claim for claim in said if claim not in text] == []
+
+
+def test_the_readme_gives_the_beam_of_tiny_as_measured():
+    rows = {(row["arm"], row["verifier"]): row for row in rows_of("facts", model="tiny", facts="all")}
+    text, beam = " ".join(README.split()), "beam 3 x 7"
+
+    def lead(n, verifier="oracle"):
+        row = rows[f"{beam} less best of {n}", verifier]
+        return [percent(row, key, 1) for key in ("success", "low", "high")]
+
+    more = "{} points ({} to {}; ".format(*lead(64))
+    more += "{} % against {})".format(*(percent(rows[arm, "oracle"], "success") for arm in (beam, "best of 64")))
+    said = [f"leads, by the judge's grade, the best of 64 by {more}"]
+    said += [f"({n}) by {{}} ({{}} to {{}})".format(*lead(n)) for n in (87, 91, 126)]
+    said.append("By `clip-hard` it is {} points at equal NFE ({} to {}).".format(*lead(64, "clip-hard")))
+    assert [claim for claim in said if claim not in text] == []
+
+
+def test_the_readme_says_how_far_the_judges_own_choice_is_from_an_upper_bound():
+    kept = stored("tiny", "dense", distinct=False)
+    n = kept.right.shape[1]
+    chosen = [best_of(n, *pair) for pair in zip(kept.scores["oracle"], kept.right)]
+    said = f"one right picture of all {n} is there for {100 * kept.right.any(1).mean():.0f} % of `tiny`'s 240 prompts, "
+    assert said + f"and its choice is right for {100 * np.mean(chosen):.0f}." in " ".join(README.split())
 
 
 def test_the_readme_gives_half_precision_as_measured():
