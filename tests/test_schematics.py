@@ -11,13 +11,14 @@ from matplotlib.collections import QuadMesh
 from matplotlib.patches import FancyBboxPatch
 
 from vartut import judge, world
-from vartut.course import pen, schematics, tree_schematic
+from vartut.course import pen, schematics, tree_schematic, verifier_schematic
 from vartut.course.plots import BLUE, ORANGE
 from vartut.course.style import style
 from vartut.models.tokenizer import SCALES
 from vartut.models.transformer import block_causal_mask
+from vartut.world.questions import questions
 
-ALL = ("search_tree", "scene_to_judge", "six_maps", "mask_and_sequence", "what_is_held")
+ALL = ("search_tree", "scene_to_judge", "six_maps", "mask_and_sequence", "what_is_held", "what_each_reads")
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,8 @@ def closed():
 
 def drawn(name, **options):
     """The figure of that name as it is drawn, and its one axis."""
-    figure = getattr(tree_schematic if name == "search_tree" else schematics, name)(**options)
+    elsewhere = {"search_tree": tree_schematic, "what_each_reads": verifier_schematic}
+    figure = getattr(elsewhere.get(name, schematics), name)(**options)
     figure.canvas.draw()
     (ax,) = figure.axes
     return figure, ax
@@ -243,3 +245,20 @@ def test_what_is_held_is_the_roots_pass_each_childs_own_and_those_of_the_one_in_
     assert boxes == ["2", *["30"] * 4, "400", "5,000", "60,000"]
     assert [patch.get_linestyle() for patch in ax.patches if isinstance(patch, FancyBboxPatch)].count("--") == 3
     assert "2 + 4 × 30 + 400 + 5,000 + 60,000 = 65,522 bytes" in written(ax)
+
+
+# ---- notebook 05 -----------------------------------------------------------------------------------------------------
+
+
+def test_each_verifier_is_drawn_with_what_it_reads():
+    _, ax = drawn("what_each_reads")
+    said = written(ax)
+    prompt = verifier_schematic.PROMPT
+    assert said.count(f"“{prompt}”") == 5  # the aesthetic head reads none
+    assert said.count("no prompt") == said.count("no picture") == 1
+    asked = questions(prompt)
+    assert f"… {len(asked)} questions" in said
+    assert all(question.text.replace(" ?", "?") in said for question in (asked[0], asked[1], asked[-1]))
+    (verdict,) = judge(world.render([schematics.scene_of(verifier_schematic.SCENE)]), [prompt])
+    assert verdict.correct
+    assert all(str(o) in said for o in verdict.found)

@@ -4,7 +4,7 @@
 - `plots.py`: figures of searches
 - `pen.py`: text, boxes, arrows and grids, in inches
 - `schematics.py`: drawings that explain
-- `tree_schematic.py`: that of notebook 00
+- `tree_schematic.py`, `verifier_schematic.py`: those of notebooks 00 and 05
 - `markers.py`: where a number of others comes from, seen at its marker
 - `stored.py`: pictures that were painted, scored and judged before, each prompt once
 - `start_figures.py`: figures of notebook 00
