@@ -42,7 +42,8 @@ class RewardRecipe:
         """The loss over all pairs of different grades within each prompt's pictures, and the share in order."""
         rows = torch.tensor(chosen)[:, None].expand(-1, len(members[0])), torch.tensor(members)  # (P, GROUP) each
         tokens = self.samples.tokens[rows].long().flatten(0, 1).to(self.where)
-        images = self.tokenizer.preview(list(tokens.split([n * n for n in self.tokenizer.scales], 1)))
+        with torch.no_grad():  # the tokenizer is given
+            images = self.tokenizer.preview(list(tokens.split([n * n for n in self.tokenizer.scales], 1)))
         images = images if draws is None else roughen(images.cpu(), draws).to(self.where)
         ids = token_ids([self.samples.prompts[p] for p in chosen]).repeat_interleave(len(members[0]), 0)
         with autocast(self.where):
