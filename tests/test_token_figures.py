@@ -56,17 +56,6 @@ def test_leftovers_stand_beside_their_picture_on_one_scale():
     assert bar.get_ylabel() == "root mean square\nleft over"
 
 
-def test_lines_are_told_apart_without_colour():
-    figures.draw_lines({"a": [1.0, 2.0], "b": [2.0, 3.0]}, ("chance", [0.5, 1.0]), ["1", "2"], "right", 4.0)
-    grey, *lines, control = panels()[0].lines
-    assert set(grey.get_ydata()) == {4.0}
-    assert [list(line.get_ydata()) for line in lines] == [[1, 2], [2, 3]]
-    assert lines[0].get_marker() != lines[1].get_marker()
-    assert lines[0].get_linestyle() != lines[1].get_linestyle()
-    assert (list(control.get_ydata()), control.get_linestyle(), control.get_color()) == ([0.5, 1], ":", "0.5")
-    assert [text.get_text() for text in panels()[0].get_legend().get_texts()] == ["a", "b", "chance"]
-
-
 def test_codes_that_nobody_uses_are_crosses():
     alive = torch.tensor([True, False, True])
     runs = {str(i): ([3, 2, 2], torch.arange(6.0).view(3, 2), torch.zeros(70, 2), alive) for i in range(4)}

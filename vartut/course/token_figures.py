@@ -61,19 +61,6 @@ def draw_leftovers(picture: torch.Tensor, leftovers: list[torch.Tensor], sides) 
     plt.colorbar(heat, ax=axes, shrink=0.8).set_label("root mean square\nleft over", fontsize=8)
 
 
-def draw_lines(lines: dict[str, list[float]], control: tuple, ticks: list[str], ylabel: str, top: float) -> None:
-    """Named lines over the same ticks, told apart by marker and dashes too; a control (name, values) is dotted grey,
-    `top` a grey line at the most."""
-    _, ax = plt.subplots(figsize=(5.6, 2.4))
-    ax.axhline(top, color="0.7", linewidth=1)
-    for i, (name, values) in enumerate(lines.items()):
-        ax.plot(values, marker=MARKERS[i], linestyle=DASHES[i], label=name)
-    ax.plot(control[1], color="0.5", linestyle=":", label=control[0])
-    ax.set(xticks=range(len(ticks)), xticklabels=ticks, xlabel="maps so far, the last of")
-    ax.set(ylabel=ylabel, ylim=(0, 1.05 * top))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-
-
 def draw_collapse(runs: dict[str, tuple]) -> None:
     """Per name (codes in use at every step, the codes (V, 2), data (N, 2), who is in use (V,)): maps, and all lines."""
     _, axes = plt.subplots(1, 5, figsize=(10.8, 2), width_ratios=[1, 1, 1, 1, 1.5])
