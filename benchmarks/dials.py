@@ -5,7 +5,8 @@ pictures of one prompt differ: data/results/dials.csv.
 
 Every setting paints the same prompts from the same seeds.  `rate` is over all pictures, its interval from the 200 rates
 of the prompts (a normal one: four pictures of a prompt are no independent draws); `best` is the share of prompts of
-which at least one of the four is right, with Wilson's interval; `variety` the root mean squared difference of two
+which at least one of the four is right, with Wilson's interval; `adds` what that is more than `rate`, plus-minus
+`adds_half`; `variety` the root mean squared difference of two
 pictures of a prompt, over the pixels and colours, in percent of full scale.
 """
 
@@ -61,6 +62,8 @@ def measure(name: str, n: int, seed: int) -> dict:
     row = {"setting": name, "prompts": len(right), "seeds": SEEDS, "rate": rates.mean().item()}
     row |= {"low": rates.mean().item() - half, "high": rates.mean().item() + half}
     row |= {"best": solved / len(right), "best_low": low, "best_high": high, "variety": variety}
+    adds = right.amax(1) - rates  # what the best of four has more than one, of each prompt
+    row |= {"adds": adds.mean().item(), "adds_half": 1.96 * adds.std().item() / len(adds) ** 0.5}
     row = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
     row |= {"model": weights.read_provenance("nano")["sha256"][:12], "seed": seed, **stamp()}
     return row | {"minutes": round(minutes, 1)}

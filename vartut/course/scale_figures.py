@@ -37,11 +37,11 @@ def draw_pairs(tables: dict[str, torch.Tensor], wasted: torch.Tensor, best: tupl
             color = "white" if table[i, j] < 0.6 else "black"
             ax.text(j, i, f"{table[i, j]:.2f}", ha="center", va="center", color=color)
     grid = (torch.arange(len(wasted)) + 1) / (len(wasted) + 1)
-    levels = axes[-1].contourf(grid, grid, wasted.clamp(max=4), levels=[1, 1.2, 1.6, 2.4, 4], cmap=MAP)
+    levels = axes[-1].contourf(grid, grid, wasted, levels=[1, 1.2, 1.6, 2.4, 4], cmap=MAP, extend="max")
     axes[-1].plot(*best[::-1], "w*", markersize=11)
     axes[-1].set(xlabel="P(right is red)", ylabel="P(left is red)")
     axes[-1].set_title("bits wasted by a product", fontsize=9)
-    plt.colorbar(levels, ax=axes[-1])
+    plt.colorbar(levels, ax=axes[-1], label="bits")
 
 
 def draw_masks(masks: dict[str, torch.Tensor], lengths: list[int], names: list[str]) -> None:
