@@ -87,8 +87,8 @@ def _pictures(scenes: list[Scene], size: int) -> torch.Tensor:
 def _painted(shape: str, texture: str, table: torch.Tensor, size: int) -> torch.Tensor:
     """What each of N objects of one shape and texture adds to the ground: (N, 3, size, size).
 
-    `table` is (N, 7): row, x, y, radius, red, green, blue.  A pixel is covered by the signed distance of its centre: a
-    one-pixel antialiased edge.
+    `table` is (N, 7): row, x, y, radius, red, green, blue.  A pixel is covered by the signed
+    distance of its centre: a one-pixel antialiased edge.
     """
     unit = 64 / size
     axis = (torch.arange(size, **PLAIN) + 0.5) * unit  # pixel centres, in units of 64 a picture
