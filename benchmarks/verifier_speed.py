@@ -27,8 +27,8 @@ GENERATORS = ("nano", "tiny")
 
 
 def parameters(model: torch.nn.Module) -> int:
-    """Of a model, its buffers (codebooks) counted, its masks not."""
-    return sum(part.numel() for part in [*model.parameters(), *model.buffers()] if part.dtype.is_floating_point)
+    """How many numbers it was trained to hold."""
+    return sum(part.numel() for part in model.parameters())
 
 
 def row_of(what: str, kind: str, size: int, flops: float, seconds: list[float]) -> dict:

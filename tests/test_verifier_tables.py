@@ -1,13 +1,18 @@
-"""benchmarks/verifiers.py: its tables against counting, and what it refuses."""
+"""benchmarks/verifiers.py and verifier_speed.py: their tables against counting, and what is refused."""
 
 import itertools
 
 import numpy as np
 import pytest
 import rounds
+import torch
+import verifier_speed
 import verifiers
 from safetensors.numpy import save_file
 from scipy.stats import rankdata
+from torch.utils.flop_counter import FlopCounterMode
+
+import vartut
 
 ASKED = [("3 facts", "a star", 1), ("3 facts", "a heart", 2), ("4 facts", "a ring", 3)]
 NAMES = ("oracle", "clip", "clip-hard", "reward", "aesthetic", "vqa", "likelihood")
@@ -131,3 +136,22 @@ def test_scores_of_other_pictures_are_refused(kept, tmp_path, monkeypatch):
     save(moved=1.0)
     with pytest.raises(ValueError, match="came out otherwise: paint and judge them by one machine"):
         verifiers.kept_of("nano", "hard")
+
+
+def test_what_a_verifier_costs_is_a_share_of_what_painting_costs(monkeypatch):
+    monkeypatch.setattr(verifier_speed, "PROMPTS", 1)
+    monkeypatch.setattr(verifier_speed, "REPEATS", 1)
+    monkeypatch.setattr(verifier_speed, "GENERATORS", ("nano",))
+    monkeypatch.setattr(verifier_speed, "ROUND", 4)
+    monkeypatch.setattr(rounds, "ROUND", 4)
+    nano, clip, oracle = verifier_speed.rows_of(["a star"], ("clip", "oracle"))
+    assert (nano["kind"], clip["kind"], oracle["parameters"]) == ("generator", "verifier", 0)
+    sampler = vartut.load("nano")
+    weights_of = sum(p.numel() for m in (sampler.transformer, sampler.tokenizer.decoder) for p in m.parameters())
+    assert nano["parameters"] == weights_of
+    assert clip["parameters"] == sum(p.numel() for p in vartut.load_verifier("clip").model.parameters())
+    with FlopCounterMode(display=False) as counter:
+        images = torch.zeros(1, 3, 64, 64)
+        vartut.load_verifier("clip").see(images)
+    assert clip["mflop"] == pytest.approx(counter.get_total_flops() / 1e6, rel=0.01)
+    assert all(row["fastest"] <= row["milliseconds"] <= row["slowest"] for row in (nano, clip, oracle))
