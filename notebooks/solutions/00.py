@@ -257,12 +257,12 @@ def prompts_needed(differences):
     return math.inf if mean == 0 else math.floor((1.96 * spread / mean) ** 2) + 1
 
 
-# What we found, with the weights b6d5fbfb34af of tiny.  First with 256 pictures a prompt: 8 of 59
-# prompts got worse, and all together lost 2.9 points (0.1 to 5.8): zero outside by a hair, for a pair
-# of sizes that we chose after seeing others.  A hint.  Then with 1,024 pictures of the same prompts:
-# 15 get worse, all together lose 1.0 points (-0.8 to 2.8); 195 prompts are needed, and there are 59.
-# The hint was luck.  By clip-hard the same step changes -0.9 (-2.4 to 0.6); of its doublings 4 to 8
-# is the last that 59 prompts see (2.0, 0.5 to 3.5; 33 needed).
+# What we found, with the weights b6d5fbfb34af of tiny. First with 256 pictures a prompt: 8 of 59
+# prompts got worse, and all together lost 2.9 points (0.1 to 5.8): zero outside by a hair, for a
+# pair of sizes that we chose after seeing others. A hint. Then with 1,024 pictures of the same
+# prompts: 15 get worse, all together lose 1.0 points (-0.8 to 2.8); 195 prompts are needed, and
+# there are 59. The hint was luck. By clip-hard the same step changes -0.9 (-2.4 to 0.6); of its
+# doublings 4 to 8 is the last that 59 prompts see (2.0, 0.5 to 3.5; 33 needed).
 
 
 # mistake 0.5
