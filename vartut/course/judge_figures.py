@@ -89,6 +89,7 @@ def draw_places(held: np.ndarray):
     for text, place, shade in zip((*RELATIONS, "two"), PLACES, ("white", "black", "white", "black", "black")):
         ax.text(*place, text, ha="center", va="center", color=shade)  # white on the dark blue and green
     ax.text(32, 32, "?", ha="center", va="center", weight="bold")
+    ax.text(32, 27.5, "none", ha="center", va="center", fontsize=8)
     ax.set_title("where the other centre must be")
     ax.set_axis_off()
     return figure
