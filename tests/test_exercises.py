@@ -53,6 +53,13 @@ def test_an_answer_of_another_type_gets_a_sentence(capsys, answer, said):
     assert capsys.readouterr().out == f"2.1 not solved yet, the test cannot use an answer of this type: {said}\n"
 
 
+@pytest.mark.parametrize("answer", [[None] * 3, [[1.0], [1.0, 2.0]]])
+def test_a_list_that_is_no_tensor_gets_a_sentence(capsys, answer):
+    with exercise("2.1"):
+        torch.as_tensor(answer)
+    assert capsys.readouterr().out.startswith("2.1 not solved yet, the test cannot use an answer of this type: ")
+
+
 def test_a_test_may_use_the_answer_in_a_function_of_its_own(capsys):
     with exercise("2.1"):
         number = lambda answer: answer.item()  # noqa: E731
