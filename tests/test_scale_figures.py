@@ -88,8 +88,6 @@ def test_influence_has_a_colour_per_decade():
 def test_bars_have_an_entry_per_map():
     figures.draw_losses({"nothing": [6.2] * 6, "nano": [1.0] * 6}, [0.1] * 6)
     assert [len(ax.patches) for ax in panels()] == [12, 6]
-    figures.draw_distributions({"T = 1": torch.tensor([0.7, 0.3]), "top-k 1": torch.tensor([1.0, 0.0])})
-    assert [len(ax.patches) for ax in panels()] == [2, 2]
 
 
 def test_dials_are_drawn_from_the_shipped_table():

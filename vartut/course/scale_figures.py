@@ -40,7 +40,7 @@ def draw_pairs(tables: dict[str, torch.Tensor], wasted: torch.Tensor, best: tupl
     levels = axes[-1].contourf(grid, grid, wasted, levels=[1, 1.2, 1.6, 2.4, 4], cmap=MAP, extend="max")
     axes[-1].plot(*best[::-1], "w*", markersize=11)
     axes[-1].set(xlabel="P(right is red)", ylabel="P(left is red)")
-    axes[-1].set_title("bits wasted by a product", fontsize=9)
+    axes[-1].set_title("bits wasted by a product (star: least)", fontsize=9)
     plt.colorbar(levels, ax=axes[-1], label="bits")
 
 
@@ -104,27 +104,19 @@ def draw_influence(panels: dict[str, torch.Tensor], words: int) -> None:
     figure.colorbar(image, ax=axes, shrink=0.7, ticks=ticks, label="log10 of the gradient's size, rounded")
 
 
-def draw_losses(losses: dict[str, list[float]], moved: list[float]) -> None:
-    """Cross-entropy by map, a group of bars per map, and what the prompt changes in the predictions of each map."""
+def draw_losses(losses: dict[str, list[float]], moved: list[float], ends: list[float] | None = None) -> None:
+    """Cross-entropy by map, a group of bars per map, and what the prompt changes in the predictions of each map, plus-
+    minus `ends`."""
     _, axes = plt.subplots(1, 2, figsize=(9, 2.7), width_ratios=[2, 1])
     wide = 0.8 / len(losses)
     for i, (name, values) in enumerate(losses.items()):
         axes[0].bar(np.arange(6) + wide * (i - (len(losses) - 1) / 2), values, wide, label=name)
     axes[0].set(title="cross-entropy", ylabel="nats a token", ylim=(0, 8))
     axes[0].legend(fontsize=8, loc="upper center", ncols=3)
-    axes[1].bar(np.arange(6), moved, color="C3")
+    axes[1].bar(np.arange(6), moved, color="C3", yerr=ends, capsize=3)
     axes[1].set(title="what the prompt changes", ylabel="nats a token")
     for ax in axes:
         ax.set(xticks=range(6), xticklabels=SIDES, xlabel="map")
-
-
-def draw_distributions(ways: dict[str, torch.Tensor]) -> None:
-    """Probabilities (V,) as bars, a panel per name."""
-    _, axes = plt.subplots(1, len(ways), figsize=(9, 1.9), sharey=True)
-    for ax, (name, q) in zip(axes, ways.items()):
-        ax.bar(range(len(q)), q.tolist(), color="C1" if "top" in name else "C0")
-        ax.set(title=name, xticks=range(len(q)), xlabel="code")
-    axes[0].set_ylabel("probability")
 
 
 def draw_dials(rows: list[dict]) -> None:
