@@ -340,8 +340,8 @@ def test_numbers_of_the_prose_are_those_of_the_package_and_the_tables():
     assert f"leave 3 x 5, at {more[1] + clip:.1f} with working memory {most} times" in " ".join(answer.split())
     assert f"leave none, {split[0] + llava:.1f} at least" in " ".join(answer.split())
     assert f"CLIP's {clip:.1f} GiB leave" in " ".join(answer.split())
-    said = "3 x 5, takes {:.1f} GiB as computed**, at worst and without a verifier, so it fits; 1 x 15 takes {:.1f}, "
-    said += "5 x 3 {:.1f}"
+    said = "3 x 5, takes {:.1f} GiB as computed**, at worst and without a verifier, so it would fit; "
+    said += "1 x 15 takes {:.1f}, 5 x 3 {:.1f}"
     assert said.format(split[1], split[0], split[2]) in notebook
     assert f"Then 3 x 5 takes {more[1]:.1f}, and 5 x 3, with {more[2]:.1f} of 38.5, is too close" in notebook
     assert f"fifteen take {need.search(15, 15) / gib:.1f}, even branching at five scales" in notebook

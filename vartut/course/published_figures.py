@@ -36,7 +36,8 @@ def draw_fit(curves: dict[str, dict[str, list[float]]], machines: dict[str, floa
         ax.axhline(gib, color=DARK, linewidth=0.8)
         height = max(gib, height + APART)  # the names of two that are nearly equal stand above each other
         ax.text(most + 0.4, height, f"{name}: {gib:g}", va="center", fontsize=SMALL)
-    ax.set(xlim=(1, most), ylim=(0, TOP), xlabel=ALONE, ylabel=f"GiB, up to {TOP}; level lines: what each machine has")
+    ax.set(xlim=(1, most), ylim=(0, TOP), xlabel=ALONE)
+    ax.set_ylabel(f"GiB, up to {TOP}; level lines: what each machine leaves")
     ax.set_xticks(sorted({1, 5, 10, marked, 20, 25, most}))
     ax.legend(handles=known, fontsize=SMALL, loc="upper right", frameon=False)
     return figure
