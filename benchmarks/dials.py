@@ -6,8 +6,8 @@ pictures of one prompt differ: data/results/dials.csv.
 Every setting paints the same prompts from the same seeds.  `rate` is over all pictures, its interval from the 200 rates
 of the prompts (a normal one: four pictures of a prompt are no independent draws); `best` is the share of prompts of
 which at least one of the four is right, with Wilson's interval; `adds` what that is more than `rate`, plus-minus
-`adds_half`; `variety` the root mean squared difference of two
-pictures of a prompt, over the pixels and colours, in percent of full scale.
+`adds_half`; `variety` the root mean squared difference of two pictures of a prompt, over the pixels and colours, in
+percent of full scale.
 """
 
 import argparse

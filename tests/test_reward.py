@@ -1,6 +1,8 @@
 """The reward model, the aesthetic head, the likelihood and the ensembles, on toys; how the first two are trained."""
 
 import math
+import random
+import re
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from vartut.verifiers.likelihood import likelihood, mean_likelihood
 from vartut.verifiers.reward import RewardModel, RewardScore
 from vartut.weights import save_weights
 from vartut.world import Object, Scene, render
+from vartut.world.negatives import false_prompts
 
 CPU = torch.device("cpu")
 PROMPTS = [scene.prompt for scene in SCENES]
@@ -107,8 +110,18 @@ def test_a_head_on_other_features_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["reward", "aesthetic", "vqa", "vqa-clean"])
 def test_missing_weights_name_the_command_that_makes_them(name, tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"missing: train them: `vartut train {name} --ship`"):
+    remedy = "restore them with `git checkout data/weights/vqa.*`, or " if name == "vqa" else ""  # the one that ships
+    said = f"missing: {remedy}train them: `vartut train {name} --ship`"
+    with pytest.raises(FileNotFoundError, match=re.escape(said)):
         load_verifier(name, tmp_path, CPU)
+
+
+def test_the_shipped_reasoner_prefers_the_prompt_of_a_picture_to_one_with_a_false_word():
+    scenes = vartut.world.sample("color_attr", 24, "test", seed=5)
+    false = [next(iter(false_prompts(scene, random.Random(0)).values()))[0] for scene in scenes]
+    verifier, pictures = load_verifier("vqa", where=CPU), render(scenes)
+    true = verifier(pictures, [scene.prompt for scene in scenes])
+    assert (true > verifier(pictures, false)).float().mean() > 0.9
 
 
 # ---- likelihood ----------------------------------------------------------------------------------------------------

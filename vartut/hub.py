@@ -31,7 +31,7 @@ PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors'
 TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
 VERIFIERS = ("clip", "clip-hard", "oracle")
-LEARNED = ("reward", "aesthetic", "vqa", "vqa-clean")  # no weights of these ship yet: see `weights.NOT_SHIPPED`
+LEARNED = ("reward", "aesthetic", "vqa", "vqa-clean")  # of these only vqa ships so far: see `weights.NOT_SHIPPED`
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's
 
 
