@@ -18,6 +18,7 @@ from .verifiers import roughen
 
 WORDS = 96  # of the questions about a picture together: some ten questions
 KINDS = ("shape", "color", "texture", "size", "number", "relation")
+RELATIONS = 0.5  # the share that is asked about a relation where there is one: it is learned long after the rest
 
 
 class ReasonerRecipe:
@@ -108,10 +109,10 @@ def drawn(objects, rng) -> list[Question]:
 
 def draw(objects, rng) -> Question:
     """One random question about objects of clear shapes, perhaps none."""
-    kind = KINDS[rng.randrange(len(KINDS))]
-    if kind == "relation" and len({o.shape for o in objects}) > 1:
+    if rng.random() < RELATIONS and len({o.shape for o in objects}) > 1:
         return relation(objects, rng)
-    if kind in ("number", "relation"):
+    kind = KINDS[rng.randrange(len(KINDS) - 1)]
+    if kind == "number":
         several = [o for o in objects if sum(other.shape == o.shape for other in objects) > 1]
         about = group(several or objects, rng, chance=0.15)  # what is said of few objects has rarely a high number
         about = changed(about, rng) if rng.random() < 0.3 else about
@@ -143,10 +144,10 @@ def changed(about: world.Group, rng, objects=()) -> world.Group:
 def relation(objects, rng) -> Question:
     """Whether one group stands so to another of another shape: as it is, the other way round, or at random."""
     first, second = rng.sample(sorted({o.shape for o in objects}), 2)
-    pair = []
+    chance, pair = rng.choice((0, 0.35, 1)), []  # the barest and the fullest as well
     for shape in (first, second):
         alike = [o for o in objects if o.shape == shape]
-        about = group(alike, rng)
+        about = group(alike, rng, chance=chance)
         fits = sum(fits_group(about, o) for o in alike)
         pair.append(replace(about, count=fits) if 1 < fits < 6 and rng.random() < 0.7 else about)
     ways = [world.Description(tuple(pair), ((0, way, 1),)) for way in world.RELATIONS]
