@@ -29,13 +29,18 @@ from vartut.models.protocol import row_seed
 from vartut.paths import expanded
 
 ROUND = 64  # pictures of a prompt at a time
-STAGES = ("short", "dense", "hard")
+STAGES = ("short", "tasks", "dense", "hard")
+TASKS = ("counting", "position", "color_attr", "texture", "complex")  # those of `short` that a search finds hardest
+EACH = 100  # test prompts of each of them; equal ones are asked once
 
 
 def prompts_of(stage: str, model: str) -> list[tuple[str, str, int]]:
     """The prompts of a stage, each with its group in the table and the seed of its search."""
     if stage == "short":
         asked = [(task, f"{task}/{i}", p) for task in world.SHORT_TASKS for i, p in enumerate(world.prompts(task, 8))]
+    elif stage == "tasks":
+        different = {task: dict.fromkeys(world.prompts(task, EACH)) for task in TASKS}
+        asked = [(task, f"{task}/{i}", p) for task, own in different.items() for i, p in enumerate(own)]
     elif stage == "dense":
         asked = [
             (f"{facts} facts", f"dense/{facts}/{i}", prompt)
