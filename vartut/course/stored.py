@@ -1,7 +1,9 @@
 """The pictures that benchmarks/curves.py painted, scored and judged, for notebooks that choose among them anew.
 
-`stored("tiny", "short")` reads data/results/curves/tiny-short.safetensors.  A few prompts were asked twice or more, and
-an interval over prompts would take them for independent, so of equal prompts the first is kept.
+`stored("tiny", "short")` reads data/results/curves/tiny-short.safetensors; what the slower verifiers said of the same
+pictures, and the generator's own likelihood, stands beside it (benchmarks/verifier_scores.py).  A few prompts were
+asked twice or more, and an interval over prompts would take them for independent, so of equal prompts the first is
+kept.
 """
 
 from dataclasses import dataclass
@@ -22,18 +24,31 @@ class Stored:
     asked: int  # how many prompts were asked, equal ones counted
 
 
-def stored(model: str, stage: str, distinct: bool = True) -> Stored:
+def stored(model: str, stage: str, distinct: bool = True, learned: bool = False) -> Stored:
     """What is stored of a model and a stage; FileNotFoundError where nothing is.
 
-    Without `distinct` equal prompts stay, in the order in which they were asked.
+    Without `distinct` equal prompts stay, in the order in which they were asked.  With `learned` the scores of all
+    verifiers are there, for as many pictures as all of them have scored.
     """
-    path = data_folder() / "results" / "curves" / f"{model}-{stage}.safetensors"
-    if not path.exists():
-        raise FileNotFoundError(f"no pictures are stored in {path}: see benchmarks/curves.py")
-    with safe_open(path, "np") as file:
-        asked = file.metadata()["prompts"].split("\n")
-        kept = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    asked, kept = read("curves", model, stage)
+    if learned:
+        prompts, more = read("verifier_scores", model, stage)
+        if prompts != asked:
+            raise ValueError(f"{model}-{stage}: the verifiers scored other prompts: run benchmarks/verifier_scores.py")
+        kept = more | kept  # both have clip-hard's; those of the judged pictures count
+        both = min(values.shape[1] for values in kept.values())
+        kept = {name: values[:, :both] for name, values in kept.items()}
     first = [i for i, prompt in enumerate(asked) if not distinct or asked.index(prompt) == i]
     prompts = tuple(asked[i] for i in first)
     scores = {name: values[first] for name, values in kept.items()}
     return Stored(prompts, scores.pop("correct").astype(bool), scores, len(asked))
+
+
+def read(results: str, model: str, stage: str) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The prompts of a file of data/results, and what is kept of their pictures, (P, N) each."""
+    path = data_folder() / "results" / results / f"{model}-{stage}.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(f"no pictures are stored in {path}: see benchmarks/{results}.py")
+    with safe_open(path, "np") as file:
+        kept = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        return file.metadata()["prompts"].split("\n"), kept
