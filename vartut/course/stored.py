@@ -6,10 +6,13 @@ asked twice or more, and an interval over prompts would take them for independen
 kept.
 """
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from ..paths import data_folder
 
@@ -52,3 +55,30 @@ def read(results: str, model: str, stage: str) -> tuple[list[str], dict[str, np.
     with safe_open(path, "np") as file:
         kept = {name: file.get_tensor(name) for name in sorted(file.keys())}
         return file.metadata()["prompts"].split("\n"), kept
+
+
+@dataclass(frozen=True, eq=False)
+class Album:
+    """What benchmarks/verifier_pictures.py chose by rule for notebook 05; `painted` makes pictures of tokens."""
+
+    prompts: list[str]  # one of each task
+    shown: torch.Tensor  # (P, 64, 130) int16, the tokens of the first 64 pictures of each, scale by scale
+    favourites: list[dict]  # whose favourite, of which prompt, of how many pictures, how many of which are right
+    fooled: torch.Tensor  # (F, 130) int16, the tokens of those wrong favourites
+
+
+def album() -> Album:
+    """What is stored; FileNotFoundError where nothing is."""
+    path = data_folder() / "results" / "verifier_pictures.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(f"no pictures are stored in {path}: see benchmarks/verifier_pictures.py")
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    tokens = load_file(path)
+    return Album(json.loads(about["shown"]), tokens["shown"], json.loads(about["fooled"]), tokens["fooled"])
+
+
+@torch.no_grad()
+def painted(tokenizer, tokens: torch.Tensor) -> torch.Tensor:
+    """Pictures (B, 3, 64, 64) in [0, 1] of tokens (B, 130), the scales one behind the other."""
+    return tokenizer.preview(list(tokens.long().split([side * side for side in tokenizer.scales], 1)))
