@@ -52,7 +52,7 @@ def climb() -> str:
     return "\n".join(lines)
 
 
-STAGES = {"short": "eight tasks", "dense": "3 to 14 facts", "hard": "hard set"}
+STAGES = {"short": "eight tasks", "tasks": "five tasks", "dense": "3 to 14 facts", "hard": "hard set"}
 CHOOSERS = {"oracle": "the judge (oracle)", "clip": "`clip`", "clip-hard": "`clip-hard`"}
 
 
@@ -69,6 +69,9 @@ EXPECT = {  # what of the final metrics stands in the table
     "tiny": {"loss": "cross-entropy {} nats a token"},
     "clip": CAPTIONS,
     "clip-hard": CAPTIONS,
+    "reward": {"in_order": "of two samples of a prompt the better one scores higher in {}"},
+    "aesthetic": {"right": "clean or spoiled: {} right"},
+    "vqa": {"number": "answers right on clean renders: numbers {}", "relation": "relations {}"},
 }
 
 

@@ -19,11 +19,7 @@ from vartut.published.aesthetic import Aesthetic as LaionAesthetic
 from vartut.published.flux import FluxSampler
 from vartut.published.imagereward import Head, ImageReward
 from vartut.published.llava import VQAScore
-from vartut.verifiers import vqa
-from vartut.verifiers.aesthetic import Aesthetic, head
 from vartut.verifiers.ensemble import RankEnsemble
-from vartut.verifiers.reward import RewardModel, RewardScore
-from vartut.verifiers.vqa import VqaScore
 
 CPU = torch.device("cpu")
 SETTINGS = {"guidance": 2.5, "temperature": [1, 1, 0.9, 0.8, 0.7, 0.6], "top_k": 20, "top_p": 0.95}
@@ -91,9 +87,9 @@ VERIFIERS = {
     "clip": (lambda folder: vartut.load_verifier("clip", where=CPU), scenes),
     "clip-hard": (lambda folder: vartut.load_verifier("clip-hard", where=CPU), scenes),
     "oracle": (lambda folder: vartut.load_verifier("oracle"), scenes),
-    "reward": (lambda folder: RewardScore("reward", fresh(lambda: RewardModel())), scenes),
-    "aesthetic": (lambda folder: Aesthetic("aesthetic", vartut.load_verifier("clip", where=CPU), fresh(head)), scenes),
-    "vqa": (lambda folder: VqaScore("vqa", fresh(lambda: vqa.build(**vqa.SIZES))), scenes),
+    "reward": (lambda folder: vartut.load_verifier("reward", where=CPU), scenes),
+    "aesthetic": (lambda folder: vartut.load_verifier("aesthetic", where=CPU), scenes),
+    "vqa": (lambda folder: vartut.load_verifier("vqa", where=CPU), scenes),
     "clip-score": (lambda folder: tiny_clip(), foxes),
     "image-reward": (reward, foxes),
     "laion-aesthetic": (lambda folder: LaionAesthetic(tiny_clip(), Head(32)), foxes),

@@ -226,6 +226,7 @@ def test_score_is_the_cosine_of_open_clips_features(verifier, pictures):
 
 @pytest.mark.parametrize("name", VERIFIERS)
 def test_scores_do_not_depend_on_the_batch(name, folder, pictures):
+    folder = folder if name in ("clip", "clip-hard") else None  # fresh ones, and those that ship
     score = load_verifier(name, folder, CPU)
     assert score.name == name
     scores = score(pictures, PROMPTS)

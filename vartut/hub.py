@@ -30,8 +30,8 @@ SAMPLERS = ("nano", "tiny")
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
 TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
-VERIFIERS = ("clip", "clip-hard", "oracle")
-LEARNED = ("reward", "aesthetic", "vqa", "vqa-clean")  # of these only vqa ships so far: see `weights.NOT_SHIPPED`
+VERIFIERS = ("clip", "clip-hard", "reward", "aesthetic", "vqa", "oracle")
+NOT_SHIPPED = ("vqa-clean",)  # the reasoner that saw renders alone; whoever wants it trains it
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's
 
 
@@ -97,7 +97,7 @@ def tokenizer_beside(name: str, folder: Path | str | None, where: torch.device) 
 
 @plain_defaults()
 def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, where: torch.device | None = None):
-    """The verifier of that name: "clip", "clip-hard" or "oracle", or one of `LEARNED`, on `where`.
+    """The verifier of that name, one of `VERIFIERS` or those named below, on `where`.
 
     It is called with pictures (B, 3, H, W) in [0, 1] and a list of B prompts, or one prompt for all, and returns (B,)
     float32 scores on its device, higher for better; `.name` and `.flops_per_image` say what it is and costs.  `folder`
@@ -106,13 +106,13 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
     the folder of the model itself, in transformers' layout); see `published/files.py` for where.  Raises ValueError for
     an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
-    check_name(name, (*VERIFIERS, *LEARNED, *PUBLISHED_VERIFIERS), "verifier")
+    check_name(name, (*VERIFIERS, *NOT_SHIPPED, *PUBLISHED_VERIFIERS), "verifier")
     if name in PUBLISHED_VERIFIERS:
         return published_verifier(name, folder, where)
     where = device() if where is None else where
     if name == "oracle":
         return Oracle(world.judge)
-    if name in LEARNED:
+    if name not in ("clip", "clip-hard"):
         return learned_verifier(name, folder, where)
     _, tensors = load_weights(name, folder)  # verifies the checksum
     model, _ = read_clip(weights_folder(folder) / f"{name}.safetensors")
