@@ -11,8 +11,10 @@
 - `judge_figures.py`: figures of notebook 01
 - `token_figures.py`: the longer figures of notebook 02
 - `scale_figures.py`: the longer figures of notebook 03
+- `verifier_figures.py`: figures of notebook 05
 - `published_figures.py`: figure and table of notebook 11
 - `widgets.py`: sliders above a picture
+- `prompt_explorer.py`: a prompt of one's own, and what every verifier says of a picture
 - `exercises.py`: what the test of an exercise stands on
 - `demo.py`, `doctor.py`: the commands of these names
 """

@@ -7,7 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 
+from .pen import spread
 from .plots import DARK, draw_curves, draw_picture
 from .style import DASHES, MAP, PALETTE
 
@@ -78,13 +80,20 @@ def draw_groups(found: dict[str, dict[str, tuple]], ylabel: str):
 def draw_plane(points: dict[str, tuple], xlabel: str, ylabel: str):
     """Cost against worth: `points[name]` is (cost, value, low, high), the cost on a logarithmic axis."""
     figure, ax = plt.subplots(figsize=(6.4, 3.4))
-    for k, (name, (cost, value, low, high)) in enumerate(points.items()):
+    for k, (cost, value, low, high) in enumerate(points.values()):
         color, marker = colors(len(points))[k], OURS[k % len(OURS)]
         ax.errorbar(cost, value, [[value - low], [high - value]], fmt=marker, color=color, ms=7, capsize=3)
-        ax.annotate(name, (cost, value), xytext=(8, 4), textcoords="offset points", size=9)
+    rising = sorted(points, key=lambda name: points[name][1])
+    span = max(point[3] for point in points.values()) - min(0, *(point[2] for point in points.values()))
+    heights = spread([points[name][1] for name in rising], 0.07 * span)
+    for name, height in zip(rising, heights):
+        ax.annotate(name, (points[name][0], height), xytext=(9, 0), textcoords="offset points", size=9, va="center")
     ax.axhline(0, color=DARK, linewidth=0.8)
     ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.margins(x=0.2)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda cost, _: f"{cost:,g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     return figure
 
 
