@@ -75,6 +75,32 @@ EXPECT = {  # what of the final metrics stands in the table
 }
 
 
+VERIFIERS = {  # what each is, in words
+    "clip": "CLIP in miniature: a vector of the picture, one of the prompt",
+    "clip-hard": "the same, trained to reject a prompt with a word changed",
+    "reward": "picture and prompt look at each other; learned the judge's ranking of samples",
+    "aesthetic": "a clean picture? reads no prompt",
+    "vqa": "asks a small vision-language model a question for each claim",
+}
+
+
+def verifiers() -> str:
+    """What each verifier costs, and how much of the headroom its choice among 64 of nano's pictures recovers."""
+    results = data_folder() / "results"
+    speed = {row["what"]: row for row in read_rows(results / "verifier_speed.csv")}
+    rows = [row for row in read_rows(results / "verifiers.csv") if row["model"] == "nano"]
+    found = {(row["stage"], row["group"], row["verifier"]): row for row in rows}
+    lines = ["| verifier | what it is | parameters | ms a picture | headroom, five tasks | headroom, hard set |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, words in VERIFIERS.items():
+        row, rows = speed[name], [found[stage, "all", name] for stage in ("tasks", "hard")]
+        cells = [" ".join(f"{100 * float(r[key]):.0f}" for key in ("headroom_64", "low_64", "high_64")) for r in rows]
+        cells = ["{} % ({} to {})".format(*cell.split()) for cell in cells]
+        size = f"{int(row['parameters']) / 1e6:.2f} M"
+        lines.append(f"| `{name}` | {words} | {size} | {float(row['milliseconds']):.1f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def training() -> str:
     """What each recipe took on the machines that trained the shipped weights, and what to expect at the end."""
     lines = ["| command | parameters | steps x batch | minutes, two cores | minutes, GPU | at the end |"]
@@ -94,7 +120,8 @@ def training() -> str:
 
 def filled(text: str) -> str:
     """The README with its measured tables as they should be."""
-    for name, table in (("quality", quality()), ("climb", climb()), ("training", training())):
+    for name, make in (("quality", quality), ("climb", climb), ("verifiers", verifiers), ("training", training)):
+        table = make()
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
         if not re.search(pattern, text, re.DOTALL):
             raise ValueError(f"README.md has no place for it: put <!-- {name} --> and <!-- end of {name} --> back")

@@ -9,7 +9,7 @@
 from . import world
 from .hub import load, load_tokenizer, load_verifier
 from .ledger import Ledger
-from .search import beam_search, greedy_search, random_search
+from .search import beam_search, greedy_search, particle_search, random_search
 from .world import judge
 
 __version__ = "0.1.0"
@@ -21,6 +21,7 @@ __all__ = [
     "load",
     "load_tokenizer",
     "load_verifier",
+    "particle_search",
     "random_search",
     "world",
 ]

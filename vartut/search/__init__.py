@@ -1,11 +1,13 @@
 """Searches, a page each, written against the protocol of `models/protocol.py` alone.
 
 - `beam.py`: random search, greedy token optimisation and beam search (arXiv 2510.16751)
+- `particles.py`: a swarm whose promising members multiply (Feynman-Kac steering)
 - `run.py`: what they share: rolling out, scoring, choosing, and the best picture so far
 - `tree.py`: what a search leaves behind
 """
 
 from .beam import beam_search, greedy_search, random_search
+from .particles import particle_search
 from .tree import SearchResult, Tree
 
-__all__ = ["SearchResult", "Tree", "beam_search", "greedy_search", "random_search"]
+__all__ = ["SearchResult", "Tree", "beam_search", "greedy_search", "particle_search", "random_search"]
