@@ -22,7 +22,7 @@ few = st.lists(st.floats(-5, 5), min_size=1, max_size=9)
 @given(few, st.sampled_from(sorted(RESAMPLING)), st.integers(0, 99))
 def test_as_many_survive_as_there_were(potentials, name, seed):
     share = weights(np.array(potentials))
-    copies = RESAMPLING[name](share, np.random.default_rng(seed).random(len(share)))
+    copies = RESAMPLING[name](share, len(share), np.random.default_rng(seed).random(len(share)))
     assert copies.sum() == len(share)
     assert copies.min() >= 0
     wanted = len(share) * share
@@ -36,16 +36,16 @@ def test_as_many_survive_as_there_were(potentials, name, seed):
 def test_resampling_is_unbiased(name):
     share = weights(np.log([0.05, 0.4, 0.3, 0.15, 0.1]))
     rng = np.random.default_rng(1)
-    mean = np.mean([RESAMPLING[name](share, rng.random(5)) for _ in range(20_000)], 0)
+    mean = np.mean([RESAMPLING[name](share, 5, rng.random(5)) for _ in range(20_000)], 0)
     np.testing.assert_allclose(mean, 5 * share, atol=0.03)
 
 
 def test_resampling_by_hand():
     share = np.array([0.5, 0.3, 0.2])
-    assert multinomial(share, np.array([0.1, 0.6, 0.95])).tolist() == [1, 1, 1]
-    assert systematic(share, np.array([0.9, 0, 0])).tolist() == [1, 1, 1]  # teeth at 0.3, 0.63, 0.97
-    assert systematic(share, np.array([0.1, 0, 0])).tolist() == [2, 1, 0]  # teeth at 0.03, 0.37, 0.7
-    assert residual(share, np.array([0.1, 0.9, 0])).tolist() == [2, 0, 1]  # 1 for sure, the rest 0.5, 0.9, 0.6
+    assert multinomial(share, 3, np.array([0.1, 0.6, 0.95])).tolist() == [1, 1, 1]
+    assert systematic(share, 3, np.array([0.9, 0, 0])).tolist() == [1, 1, 1]  # teeth at 0.3, 0.63, 0.97
+    assert systematic(share, 3, np.array([0.1, 0, 0])).tolist() == [2, 1, 0]  # teeth at 0.03, 0.37, 0.7
+    assert residual(share, 3, np.array([0.1, 0.9, 0])).tolist() == [2, 0, 1]  # 1 for sure, the rest 0.5, 0.9, 0.6
 
 
 def test_weights_of_any_size_are_finite():

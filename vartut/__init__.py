@@ -9,13 +9,14 @@
 from . import world
 from .hub import load, load_tokenizer, load_verifier
 from .ledger import Ledger
-from .search import beam_search, greedy_search, particle_search, random_search
+from .search import beam_search, diverse_search, greedy_search, particle_search, random_search
 from .world import judge
 
 __version__ = "0.1.0"
 __all__ = [
     "Ledger",
     "beam_search",
+    "diverse_search",
     "greedy_search",
     "judge",
     "load",

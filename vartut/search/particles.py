@@ -53,7 +53,7 @@ def particle_search(
             best = np.maximum(best, scores)
             gained = {"value": scores, "difference": scores - before, "max": best}[potential]
             draws = uniform(row_seed(seed, "resampling"), (step,), n).double().numpy()
-            copies = RESAMPLING[resampling](weights(sharpness * gained), draws)
+            copies = RESAMPLING[resampling](weights(sharpness * gained), n, draws)
             run.tree.keep([node for node, count in zip(nodes, copies) if count])
             nodes, before, best = (np.repeat(of, copies) for of in (nodes, scores, best))
             swarm = list(multiplied(run, swarm, copies))
@@ -99,26 +99,26 @@ def weights(potentials: np.ndarray) -> np.ndarray:
     return grown / grown.sum()
 
 
-def multinomial(weights: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Copies (N,) of each: N independent choices, by N draws in (0, 1)."""
-    chosen = np.searchsorted(np.cumsum(weights)[:-1], draws, side="right")
+def multinomial(weights: np.ndarray, count: int, draws: np.ndarray) -> np.ndarray:
+    """Copies (N,) of each, `count` in all: independent choices, by as many draws in (0, 1)."""
+    chosen = np.searchsorted(np.cumsum(weights)[:-1], draws[:count], side="right")
     return np.bincount(chosen, minlength=len(weights))
 
 
-def residual(weights: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Copies (N,) of each: the whole part of N w for sure, the rest by chance."""
-    wanted = len(weights) * weights
+def residual(weights: np.ndarray, count: int, draws: np.ndarray) -> np.ndarray:
+    """Copies (N,) of each: the whole part of count w for sure, the rest by chance."""
+    wanted = count * weights
     sure = np.floor(wanted + 1e-9).astype(int)
-    left = len(weights) - int(sure.sum())
+    left = count - int(sure.sum())
     if not left:
         return sure
     rest = np.maximum(wanted - sure, 0)
-    return sure + multinomial(rest / rest.sum(), draws[:left])
+    return sure + multinomial(rest / rest.sum(), left, draws)
 
 
-def systematic(weights: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Copies (N,) of each, by one draw: a comb of N equal teeth; everyone has N w rounded down or up."""
-    teeth = (np.arange(len(weights)) + draws[0]) / len(weights)
+def systematic(weights: np.ndarray, count: int, draws: np.ndarray) -> np.ndarray:
+    """Copies (N,) of each, by one draw: a comb of equal teeth; everyone has count w rounded down or up."""
+    teeth = (np.arange(count) + draws[0]) / count
     chosen = np.searchsorted(np.cumsum(weights)[:-1] + 1e-12, teeth, side="right")
     return np.bincount(chosen, minlength=len(weights))
 
