@@ -127,22 +127,21 @@ class NextScaleSampler(Sampler):
         Runs the forward pass of every row whose pass has not run yet; the children of a row share it.
         """
         k, (rows, numbers) = state.step, children(state, n, first, self.num_steps)
-        needed = {id(state.cells[row]): row for row in rows}  # aliases share a cell: one pass for all
-        self._run(state, sorted(needed.values()))
+        self._run(state, rows)
         parents = take(state, rows)
         paths = tuple((*path, j) for path, j in zip(parents.paths, numbers))
         with state.ledger.timed("draw", paper_nfe=len(rows)):
-            tokens, log_prob = self._draw(k, self._logits(parents), parents.seeds, paths)
-            grown = self._grown(k, parents.sum, tokens)
-        return replace(
-            parents,
-            step=k + 1,
-            paths=paths,
-            sum=grown,
-            tokens=(*parents.tokens, tokens),
-            log_prob=parents.log_prob + log_prob,
-            cells=tuple(Cell(cell) for cell in parents.cells),
-        )
+            tokens = self._draw(k, self._logits(parents), parents.seeds, paths)
+            return self._stepped(parents, paths, tokens)
+
+    @torch.no_grad()
+    def follow(self, state: ScaleState, tokens: torch.Tensor, numbers: list[int]) -> ScaleState:
+        """The same rows a step on by given tokens (B, n^2) of the next scale, as if drawn by the children `numbers`.
+
+        So this model goes on from what another one with the same tokens has painted.
+        """
+        self._run(state, range(len(state)))
+        return self._stepped(state, tuple((*path, j) for path, j in zip(state.paths, numbers)), tokens)
 
     def latent(self, state: State) -> torch.Tensor:
         """The sum of the scales so far, (B, C, 8, 8): what `decode` turns into a picture."""
@@ -170,6 +169,7 @@ class NextScaleSampler(Sampler):
 
     def _run(self, state: State, rows: list[int]) -> None:
         """Fill the cells of these rows that have not run yet, in one batched pass."""
+        rows = sorted({id(state.cells[row]): row for row in rows}.values())  # aliases share a cell: one pass for all
         above = (cell for row in rows for cell in state.cells[row].ancestors())  # of rows that have run, too
         if made := {cell.result.dtype for cell in above} - {self.dtype}:
             raise ValueError(f"these states were made in {made.pop()}: begin anew with the sampler in {self.dtype}")
@@ -245,12 +245,21 @@ class NextScaleSampler(Sampler):
         return scores - (-noise.log()).log().to(scores.device)
 
     def _draw(self, k, logits, seeds, paths):
-        """Tokens (B, n^2) or (B, n^2, bits), and their unguided log-likelihood (B,)."""
-        if not seeds:
-            return logits[:, 0].argmax(-1), torch.zeros(0, dtype=torch.float32, device="cpu")
-        tokens = self.perturbed(k, logits, seeds, paths).argmax(-1)
-        log_prob = logits[:, 0].log_softmax(-1).gather(-1, tokens[..., None])
-        return tokens, log_prob.flatten(1).sum(1).cpu()
+        """Tokens (B, n^2) or (B, n^2, bits)."""
+        return self.perturbed(k, logits, seeds, paths).argmax(-1) if seeds else logits[:, 0].argmax(-1)
+
+    def _stepped(self, state: ScaleState, paths, tokens: torch.Tensor) -> ScaleState:
+        """Rows whose pass has run a step on, by these tokens, their unguided log-likelihood added."""
+        told = self._logits(state)[:, 0].log_softmax(-1).gather(-1, tokens[..., None])
+        return replace(
+            state,
+            step=state.step + 1,
+            paths=paths,
+            sum=self._grown(state.step, state.sum, tokens),
+            tokens=(*state.tokens, tokens),
+            log_prob=state.log_prob + told.flatten(1).sum(1).cpu(),
+            cells=tuple(Cell(cell) for cell in state.cells),
+        )
 
 
 def in_dtype(transformer: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:

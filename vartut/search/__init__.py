@@ -3,13 +3,24 @@
 - `beam.py`: random search, greedy token optimisation and beam search (arXiv 2510.16751)
 - `particles.py`: a swarm whose promising members multiply (Feynman-Kac steering)
 - `diversity.py`: many beginnings kept diverse, few endings kept good (TTS-VAR's recipe)
+- `finishing.py`: rollouts by a smaller model
 - `run.py`: what they share: rolling out, scoring, choosing, and the best picture so far
 - `tree.py`: what a search leaves behind
 """
 
 from .beam import beam_search, greedy_search, random_search
 from .diversity import diverse_search
+from .finishing import rollouts_by
 from .particles import particle_search
 from .tree import SearchResult, Tree
 
-__all__ = ["SearchResult", "Tree", "beam_search", "diverse_search", "greedy_search", "particle_search", "random_search"]
+__all__ = [
+    "SearchResult",
+    "Tree",
+    "beam_search",
+    "diverse_search",
+    "greedy_search",
+    "particle_search",
+    "random_search",
+    "rollouts_by",
+]
