@@ -3,6 +3,7 @@
 import math
 import random
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from toy_models import learn, toy_sampler
 
 import vartut
 from vartut.hub import load_verifier
+from vartut.paths import data_folder
 from vartut.training.rewards import AestheticRecipe, RewardRecipe, blurred, off_palette, spoiled, stands_out, torn
 from vartut.verifiers import aesthetic
 from vartut.verifiers.ensemble import RankEnsemble, ZEnsemble, mean_ranks, mean_z
@@ -191,11 +193,28 @@ def test_a_monotone_rescaling_of_a_member_changes_no_rank():
 
 
 def test_mean_z_by_hand():
-    by_hand = (SCORES - SCORES.mean(1, keepdim=True)) / SCORES.std(1, keepdim=True)
+    by_hand = (SCORES - SCORES.mean(1, keepdim=True)) / SCORES.std(1, keepdim=True, correction=0)
     torch.testing.assert_close(mean_z(SCORES), by_hand.mean(0))
     torch.testing.assert_close(mean_z(SCORES, [3, 1]), (3 * by_hand[0] + by_hand[1]) / 4)
     silent = torch.stack([SCORES[0], torch.ones(4)])
     torch.testing.assert_close(mean_z(silent), by_hand[0] / 2)  # to whom all are alike says nothing
+    assert mean_z(torch.tensor([[1.0], [2.0]])).tolist() == [0], "one candidate is the best and the worst"
+
+
+@pytest.mark.parametrize("combine", [mean_ranks, mean_z])
+@pytest.mark.parametrize("wrong", [torch.rand(0, 5), torch.rand(5), torch.full((2, 3), math.nan), [[1.0, 2.0]]])
+def test_what_is_no_table_of_scores_is_refused(combine, wrong):
+    with pytest.raises(ValueError, match=r"scores are a tensor \(members, candidates\)"):
+        combine(wrong)
+
+
+@pytest.mark.parametrize("name", ["clip", "reward", "aesthetic", "vqa"])
+def test_weights_under_another_name_are_refused(name, tmp_path):
+    other = "vqa" if name == "clip" else "clip"
+    for end in ("json", "safetensors"):
+        shutil.copy(data_folder() / "weights" / f"{other}.{end}", tmp_path / f"{name}.{end}")
+    with pytest.raises(ValueError, match=f'belongs to "{other}", under another name'):
+        load_verifier(name, tmp_path, CPU)
 
 
 def brightness(images, prompts):

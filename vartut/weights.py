@@ -44,6 +44,8 @@ def read_provenance(name: str, folder: Path | str | None = None) -> dict:
         raise ValueError(f"{path} is damaged: {remedy(name)}") from error
     if not isinstance(origin, dict) or not isinstance(origin.get("sha256"), str):
         raise ValueError(f"{path} is damaged, it holds no checksum: {remedy(name)}")
+    if origin.get("name", name) != name:
+        raise ValueError(f'{path} belongs to "{origin["name"]}", under another name: {remedy(name)}')
     return origin
 
 

@@ -96,6 +96,7 @@ def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
 
     Of equal scores each has the mean of their ranks.  No monotone rescaling of a member changes it.
     """
+    scores = table(scores)
     below = (scores[:, None, :] < scores[:, :, None]).float().sum(2)  # (M, N): how many are worse
     equal = (scores[:, None, :] == scores[:, :, None]).float().sum(2)
     return shares(len(scores), weights) @ (below + (equal - 1) / 2)
@@ -103,9 +104,17 @@ def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
 
 def mean_z(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
     """Mean z-scores (N,) of N candidates by M members' scores (M, N); a member to whom all are alike says nothing."""
-    scores = scores.float()
+    scores = table(scores)
     away = scores - scores.mean(1, keepdim=True)
-    return shares(len(scores), weights) @ (away / scores.std(1, keepdim=True).clamp(min=1e-12))
+    return shares(len(scores), weights) @ (away / scores.std(1, keepdim=True, correction=0).clamp(min=1e-12))
+
+
+def table(scores: Tensor) -> Tensor:
+    """Scores (M, N) as float32; raises ValueError for another shape, no members or candidates, and NaN."""
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.numel() or scores.isnan().any():
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(f"scores are a tensor (members, candidates), one of each at least, none NaN; got {got}")
+    return scores.float()
 
 
 def rungs(scores: Tensor) -> Tensor:
