@@ -12,11 +12,13 @@ from ..device import device
 from ..inputs import whole
 from ..models.tokenizer import SCALES, Tokenizer
 from ..models.transformer import NextScaleTransformer
+from ..models.velocity import VelocityTransformer
 from ..names import check_name
 from ..paths import expanded
 from ..provenance import run_record
 from ..verifiers import aesthetic, clip, reward, vqa
 from ..weights import load_weights, read_provenance, save_weights
+from .flows import FlowRecipe
 from .loop import train
 from .reasoner import ReasonerRecipe
 from .recipes import TokenizerRecipe, TransformerRecipe
@@ -28,6 +30,8 @@ SIZES = {  # of the two transformers: one recipe, one dial
     "nano": {"width": 96, "depth": 6, "heads": 3},
     "tiny": {"width": 192, "depth": 8, "heads": 4},
 }
+FLOWS = {"flow-nano": "nano", "flow-tiny": "tiny"}  # the diffusion twins, and whose
+SIZES |= {flow: SIZES[twin] for flow, twin in FLOWS.items()}
 DENSE = 0.25  # share of dense prompts in the training of a transformer or a CLIP
 SAMPLED = 2048  # prompts, sixteen pictures each, that verifiers learn from
 DENSE_PICTURES = 0.5  # share of dense scenes in a tokenizer's training: the more objects, the more to learn
@@ -61,15 +65,16 @@ def transformer(name: str, settings: dict | None, seed: int, batch: int, folder:
     Weights that it starts from know which; without any that is "tokenizer".
     """
     own = [tokens for tokens in hub.TOKENIZERS if (folder / f"{tokens}.safetensors").exists()]
-    settings = settings or {"tokenizer": [*own, "tokenizer"][0], **SIZES[name], "sampler": hub.PAINTING}
+    painting = {} if name in FLOWS else {"sampler": hub.PAINTING}
+    settings = settings or {"tokenizer": [*own, "tokenizer"][0], **SIZES[name], **painting}
     reads, digest = hub.tokenizer_beside(settings["tokenizer"], folder, device())
     if settings.get("tokenizer_sha256", digest) != digest:
         beside = f"copy {settings['tokenizer']}.safetensors and .json from beside those weights into {folder}"
         raise ValueError(f"these weights read the tokens of another tokenizer: {beside}, or start anew")
     shape = {key: settings[key] for key in ("width", "depth", "heads")}
-    model = NextScaleTransformer(reads, len(world.WORDS), world.MAX_WORDS, **shape)
-    recipe = TransformerRecipe(model, reads, device(), seed, batch, dense=DENSE)
-    return recipe, settings | {"tokenizer_sha256": digest}
+    network, recipe = (VelocityTransformer, FlowRecipe) if name in FLOWS else (NextScaleTransformer, TransformerRecipe)
+    model = network(reads, len(world.WORDS), world.MAX_WORDS, **shape)
+    return recipe(model, reads, device(), seed, batch, dense=DENSE), settings | {"tokenizer_sha256": digest}
 
 
 def with_more_words(tensors: dict, model) -> dict:
@@ -115,6 +120,8 @@ RECIPES = {
     "tokenizer-bits": Recipe(steps=2400, batch=64, start=None, build=tokenizer_of_bits),
     "nano": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "nano")),
     "tiny": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "tiny")),
+    "flow-nano": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "flow-nano")),
+    "flow-tiny": Recipe(steps=4000, batch=64, start=None, build=partial(transformer, "flow-tiny")),
     "clip": Recipe(steps=1000, batch=128, start=None, build=plain_clip),
     "clip-hard": Recipe(steps=900, batch=128, start="clip", build=hard_clip),
     "reward": Recipe(steps=1500, batch=128, start=None, build=reward_model),
