@@ -10,7 +10,7 @@ from parity.cases import sampler as published
 from test_published_flux import SIZE, encode, tiny_parts
 from test_published_verifiers import WORDS, reward_model, tiny_clip, tiny_llava
 from test_published_verifiers import pictures as smooth
-from toy_models import toy_sampler
+from toy_models import toy_flow, toy_sampler
 
 import vartut
 from vartut import world
@@ -43,6 +43,8 @@ SAMPLERS = {
     "tiny": (lambda: vartut.load("tiny", where=CPU), SHAPES),
     "var": (lambda: published("var_a", temperature=0.9, top_k=50, top_p=0.98), again("var_a")),
     "infinity": (lambda: published("infinity_a", temperature=0.9, top_p=0.98), again("infinity_a")),
+    "flow": (lambda: toy_flow(steps=5, eta=0.7), SHAPES),
+    "flow, an ODE": (lambda: toy_flow(steps=5), SHAPES),
     "flux": (flux, FOXES),
     "flux, an ODE": (lambda: flux(eta=0), FOXES),
 }

@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vartut import beam_search, random_search
 from vartut.ledger import Ledger
+from vartut.models.flow import gaussian, spread, step
 from vartut.published import flux
-from vartut.published.flux import FluxSampler, decode_flops, gaussian, pass_flops, spread, step
+from vartut.published.flux import FluxSampler, decode_flops, pass_flops
 from vartut.torchvision_repair import repair
 
 repair()

@@ -12,10 +12,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from toy_models import toy_tokenizer, toy_transformer
+from toy_models import toy_flow, toy_tokenizer, toy_transformer
 
 from vartut import world
 from vartut.training import build
+from vartut.training.flows import FlowRecipe
 from vartut.training.loop import WARMUP, learning_rate, train
 from vartut.training.recipes import TokenizerRecipe, TransformerRecipe, any_texture, generator, scenes_of
 
@@ -29,6 +30,9 @@ def recipe_of(kind, seed=0):
         tokenizer = toy_tokenizer()
         model = toy_transformer(tokenizer)
         recipe = TransformerRecipe(model, tokenizer, CPU, seed, batch=4)
+    elif kind == "flow":
+        toy = toy_flow()
+        recipe = FlowRecipe(toy.transformer, toy.tokenizer, CPU, seed, batch=4)
     else:
         recipe = TokenizerRecipe(toy_tokenizer(kind == "bits").train(), CPU, seed, batch=4)
     recipe.evaluate = dict  # what the evaluation says is tested elsewhere
@@ -55,7 +59,7 @@ def quietly(_):
     """No log."""
 
 
-@pytest.mark.parametrize("kind", ["transformer", "codebook", "bits"])
+@pytest.mark.parametrize("kind", ["transformer", "codebook", "bits", "flow"])
 def test_a_killed_run_resumes_exactly(kind, tmp_path):
     train(recipe_of(kind), 12, tmp_path / "whole", log=quietly)
     with pytest.raises(KeyboardInterrupt):

@@ -4,9 +4,11 @@ import torch
 
 from vartut import world
 from vartut.hub import read_prompts
+from vartut.models.flow import FlowSampler
 from vartut.models.next_scale import NextScaleSampler
 from vartut.models.tokenizer import Tokenizer
 from vartut.models.transformer import NextScaleTransformer
+from vartut.models.velocity import VelocityTransformer
 
 
 def toy_tokenizer(bitwise: bool = False) -> Tokenizer:
@@ -56,3 +58,14 @@ def toy_sampler(bitwise: bool = False, **settings) -> NextScaleSampler:
     """A sampler of 30 thousand weights."""
     tokenizer = toy_tokenizer(bitwise)
     return NextScaleSampler(tokenizer, randomise(toy_transformer(tokenizer), 0.3), read_prompts, **settings)
+
+
+def toy_flow(**settings) -> FlowSampler:
+    """The twin of the toy sampler, of as many weights."""
+    tokenizer = toy_tokenizer()
+    torch.manual_seed(2)
+    network = VelocityTransformer(tokenizer, len(world.WORDS), world.MAX_WORDS, 32, 2, 2)
+    torch.nn.init.normal_(network.time[2].weight, std=0.1)
+    network.mean.normal_(std=0.5)
+    network.std.uniform_(0.5, 1.5)
+    return FlowSampler(tokenizer, randomise(network, 0.3), read_prompts, **settings)

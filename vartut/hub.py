@@ -7,9 +7,11 @@ from torch import nn
 
 from . import world
 from .device import device, plain_defaults
+from .models.flow import FlowSampler
 from .models.next_scale import NextScaleSampler
 from .models.tokenizer import Tokenizer
 from .models.transformer import NextScaleTransformer
+from .models.velocity import VelocityTransformer
 from .names import check_name
 from .published.aesthetic import load_aesthetic
 from .published.clipscore import load_clip_score
@@ -27,6 +29,7 @@ from .verifiers.vqa import VqaScore
 from .weights import load_weights, read_provenance, remedy, weights_folder
 
 SAMPLERS = ("nano", "tiny")
+FLOWS = ("flow-nano", "flow-tiny")  # their diffusion twins; whoever wants them trains them
 PUBLISHED_SAMPLERS = ("var-d16", "infinity-125m", "infinity-2b")  # the authors' weights, see published/
 TOKENIZERS = ("tokenizer", "tokenizer-bits")  # a new transformer reads its folder's first
 PAINTING = {"guidance": 2.0, "temperature": [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]}  # of a newly trained transformer
@@ -42,7 +45,7 @@ def load(
     where: torch.device | None = None,
     dtype: torch.dtype | None = None,
     **options,
-) -> NextScaleSampler:
+) -> NextScaleSampler | FlowSampler:
     """The sampler of that name, on `where` (the GPU if there is one), with the settings that it was evaluated with.
 
     `folder` holds weights that you trained; by default those that came with vartut are read.  `dtype` is the
@@ -52,7 +55,7 @@ def load(
     Hugging Face's cache; `options` are the further arguments of `vartut.published.sampler.load_sampler`, for these
     alone.  Raises ValueError for an unknown name or damaged weights, FileNotFoundError for missing ones.
     """
-    check_name(name, (*SAMPLERS, *PUBLISHED_SAMPLERS), "model")
+    check_name(name, (*SAMPLERS, *FLOWS, *PUBLISHED_SAMPLERS), "model")
     if name in PUBLISHED_SAMPLERS:
         return load_published_sampler(name, folder, where, dtype=dtype, **options)
     if options:
@@ -64,6 +67,11 @@ def load(
         raise ValueError(f'"{name}" was trained on tokens of another "{settings["tokenizer"]}": {remedy(name)}')
     shape = {key: settings[key] for key in ("width", "depth", "heads")}
     known = {key: len(tensors.get(of, [0])) for key, of in (("vocabulary", "word.weight"), ("words", "word_place"))}
+    if name in FLOWS:
+        if dtype not in (None, torch.float32):
+            raise ValueError(f'"{name}" paints in float32 alone: leave dtype out')
+        velocity = filled(VelocityTransformer(tokenizer, **known, **shape), tensors, name)
+        return FlowSampler(tokenizer, velocity.to(where), read_prompts, **settings.get("sampler", {}))
     transformer = filled(NextScaleTransformer(tokenizer, **known, **shape), tensors, name)
     return NextScaleSampler(tokenizer, transformer.to(where), read_prompts, dtype=dtype, **settings.get("sampler", {}))
 
@@ -132,7 +140,6 @@ def learned_verifier(name: str, folder: Path | str | None, where: torch.device):
     if settings["clip_sha256"] != read_provenance(settings["clip"])["sha256"]:
         raise ValueError(f'"{name}" was trained on features of another "{settings["clip"]}": {remedy(name)}')
     return Aesthetic(name, clip, filled(aesthetic.head(), tensors, name))
-
 
 
 def published_verifier(name: str, folder: Path | str | None, where: torch.device | None):

@@ -17,7 +17,7 @@ from torch import nn
 
 from .paths import data_folder, expanded, write_files
 
-NOT_SHIPPED = ("tokenizer-bits", "vqa-clean")  # whoever wants these trains them
+NOT_SHIPPED = ("tokenizer-bits", "vqa-clean", "flow-nano", "flow-tiny")  # whoever wants these trains them
 
 
 def weights_folder(folder: Path | str | None = None) -> Path:

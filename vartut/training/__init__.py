@@ -6,5 +6,6 @@
 - `samples.py`: what the generators paint, with the judge's word, for verifiers to learn from
 - `rewards.py`: the reward model and the aesthetic head
 - `reasoner.py`: the verifier that asks
+- `flows.py`: the diffusion twin
 - `build.py`: from a name to a recipe around its model
 """
