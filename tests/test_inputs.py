@@ -51,7 +51,7 @@ def test_one_for_all_or_one_for_each():
     assert each(3, n=np.int64(2)) == [2, 2, 2]
     assert each(3, n=torch.tensor([2, 0, 1])) == [2, 0, 1]
     assert each(0, n=[]) == []
-    assert "one for each of 3 rows; got 2" in refusal(each, 3, n=[1, 2])
+    assert "one for each of 3; got 2" in refusal(each, 3, n=[1, 2])
     assert "n[1] is a whole number of at least 0; got -1" in refusal(each, 2, least=0, n=[1, -1])
     assert refusal(each, 2, n="0").startswith("n is a whole number; got '0'")
 

@@ -371,7 +371,7 @@ def test_states_that_make_no_sense(sampler):
         (lambda: sampler.begin([], 0), "at least one prompt"),
         (lambda: sampler.begin(["a fox"], [1, 2]), "need one seed, or 1; got 2"),
         (lambda: sampler.expand(state, -1), "n is a whole number of at least 0; got -1"),
-        (lambda: sampler.expand(state, [1, 1]), "one for each of 1 rows; got 2"),
+        (lambda: sampler.expand(state, [1, 1]), "one for each of 1; got 2"),
         (lambda: sampler.expand(state, 1, first=-1), "first is a whole number of at least 0; got -1"),
         (lambda: sampler.select(state, [1]), "rows are 0 to 0"),
         (lambda: sampler.expand(finish(sampler, state)), "all 5 steps are done"),

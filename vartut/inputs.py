@@ -46,7 +46,7 @@ def wholes(least: int | None = None, **named) -> list[int]:
 
 
 def each(count: int, least: int | None = None, **named) -> list[int]:
-    """The one named argument, one whole number for all of `count` rows or one for each, as one for each.
+    """The one named argument, one whole number for all of `count` rows or steps, or one for each, as one for each.
 
     Raises ValueError as `whole` and `wholes` do, and for another number of them.
     """
@@ -55,7 +55,7 @@ def each(count: int, least: int | None = None, **named) -> list[int]:
         return [whole(least, **named)] * count
     values = wholes(least, **named)
     if len(values) != count:
-        raise ValueError(f"{name} is one whole number, or one for each of {count} rows; got {len(values)}")
+        raise ValueError(f"{name} is one whole number, or one for each of {count}; got {len(values)}")
     return values
 
 

@@ -20,7 +20,7 @@ SCENE = "red circle 18 32, blue square 46 32"
 WIDE, SIDE = 1.5, 0.86  # inches: a column, a picture in it
 MISSES = {  # by construction
     "clip": "easily, what went\nwith what: one vector\nfor the picture, one\nfor all words",
-    "reward": "nothing in principle;\nbut says only\nthat, not why",
+    "reward": "nothing in principle;\nin practice, what it\nnever had to look at",
     "vqa": "what no question\nasks: things too\nmany, torn edges",
     "aesthetic": "the prompt",
     "likelihood": "the finished picture:\nwhat the generator\nfinds likely may\nstill be wrong",
@@ -71,7 +71,7 @@ def one_sequence(ax, x: float, y: float, picture: torch.Tensor) -> None:
     for k, word in enumerate(PROMPT.split()[:5]):
         write(ax, x + 0.43, y + 0.42 - 0.18 * k, word if k < 4 else "…", SMALL)
         ax.plot([x + 0.04, x + 0.2], [y, y + 0.42 - 0.18 * k], color=BLUE, linewidth=0.8)
-    note(ax, x - 0.12, y - 0.54, "each sees all")
+    note(ax, x - 0.12, y - 0.48, "each sees all")
 
 
 def asked_apart(ax, x: float, y: float, picture: torch.Tensor) -> None:
@@ -80,7 +80,7 @@ def asked_apart(ax, x: float, y: float, picture: torch.Tensor) -> None:
     for k, question in enumerate((asked[0], asked[1], asked[-1])):
         text = textwrap.fill(question.text.replace(" ?", "?"), 20)
         write(ax, x, y + 0.44 - 0.34 * k, text, 8, linespacing=1.15)
-    note(ax, x, y - 0.55, f"… {len(asked)} questions")
+    note(ax, x, y - 0.5, f"… {len(asked)} questions")
 
 
 def picture_alone(ax, x: float, y: float, picture: torch.Tensor) -> None:

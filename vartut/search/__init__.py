@@ -4,10 +4,12 @@
 - `particles.py`: a swarm whose promising members multiply (Feynman-Kac steering)
 - `diversity.py`: many beginnings kept diverse, few endings kept good (TTS-VAR's recipe)
 - `finishing.py`: rollouts by a smaller model
+- `allocating.py`: how many children at which step, for a budget
 - `run.py`: what they share: rolling out, scoring, choosing, and the best picture so far
 - `tree.py`: what a search leaves behind
 """
 
+from .allocating import allocated
 from .beam import beam_search, greedy_search, random_search
 from .diversity import diverse_search
 from .finishing import rollouts_by
@@ -17,6 +19,7 @@ from .tree import SearchResult, Tree
 __all__ = [
     "SearchResult",
     "Tree",
+    "allocated",
     "beam_search",
     "diverse_search",
     "greedy_search",

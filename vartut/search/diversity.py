@@ -24,7 +24,7 @@ SIDE = 8  # pixels a side of the coarse picture by which pictures are told apart
 
 def diverse_search(
     sampler, prompt, verifier, sizes=(16, 12, 8, 6, 4, 4), cluster=(1, 2), features=None, score="preview",
-    sharpness=10.0, seed=0, max_rows=32, ledger=None, keep_images=False,
+    sharpness=10.0, seed=0, max_rows=32, ledger=None, keep_images=False, enough=None,
 ) -> SearchResult:  # fmt: skip
     """Paint sizes[k] pictures at step k, never more than before; return the best finished one by the verifier.
 
@@ -40,7 +40,7 @@ def diverse_search(
     branching(sampler, falling or None)  # ValueError where the sampler cannot branch
     how, sharpness, coarse = scoring(score), float(finite(low=0, sharpness=sharpness)), set(wholes(cluster=cluster))
     features = small if features is None else features
-    with Run("diverse", sampler, prompt, verifier, seed, max_rows, ledger, keep_images) as run:
+    with Run("diverse", sampler, prompt, verifier, seed, max_rows, ledger, keep_images, enough) as run:
         swarm, nodes = list(run.branch([run.root], sizes[0], first=0)), np.zeros(sizes[0], int)
         for step in falling:
             swarm = run.advance(swarm, step)
@@ -57,8 +57,8 @@ def diverse_search(
             swarm = list(multiplied(run, swarm, copies))
         swarm = run.advance(swarm, steps, phase="rollout")
         entered(run, swarm, nodes, [run.finish(state) for state in swarm])
-        run.tree.keep([run.tree.best])
-        return run.result()
+    run.tree.keep([run.tree.best])
+    return run.result()
 
 
 def looks_of(run: Run, swarm: list, features) -> np.ndarray:

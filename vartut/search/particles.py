@@ -24,7 +24,7 @@ POTENTIALS = ("value", "difference", "max")
 
 def particle_search(
     sampler, prompt, verifier, particles=16, score="preview", steps=None, potential="difference", sharpness=10.0,
-    resampling="systematic", seed=0, max_rows=32, ledger=None, keep_images=False,
+    resampling="systematic", seed=0, max_rows=32, ledger=None, keep_images=False, enough=None,
 ) -> SearchResult:  # fmt: skip
     """Paint `particles` pictures side by side, resampled by their scores on the way, and return the best finished one.
 
@@ -42,7 +42,7 @@ def particle_search(
         raise ValueError(f"{asked}: known are {', '.join(POTENTIALS)} and {', '.join(RESAMPLING)}")
     if n > MOST:
         raise ValueError(f"particles is {n}, more than {MOST}: take fewer, or random_search")
-    with Run("particles", sampler, prompt, verifier, seed, max_rows, ledger, keep_images) as run:
+    with Run("particles", sampler, prompt, verifier, seed, max_rows, ledger, keep_images, enough) as run:
         swarm, nodes, best = list(run.branch([run.root], n, first=0)), [0] * n, np.full(n, -np.inf)
         before = np.zeros(n)  # the last scores: all alike at first
         for step in [step for step in at if step > 0]:
@@ -60,8 +60,8 @@ def particle_search(
         swarm = run.advance(swarm, sampler.num_steps, phase="rollout")
         looks = [run.finish(state) for state in swarm]
         entered(run, swarm, nodes, looks)
-        run.tree.keep([run.tree.best])
-        return run.result()
+    run.tree.keep([run.tree.best])
+    return run.result()
 
 
 def entered(run: Run, swarm: list, parents, looks: list) -> np.ndarray:

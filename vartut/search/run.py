@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch.nn import functional as F
 
-from ..inputs import one, shown, whole, wholes
+from ..inputs import finite, one, shown, whole, wholes
 from ..ledger import Ledger
 from ..names import nearest
 from .tree import SearchResult, Tree, comparable
@@ -23,6 +23,10 @@ class Look:
     images: torch.Tensor | None = None  # (B, 3, H, W) the pictures that were scored
 
 
+class Sure(Exception):
+    """A finished picture scores enough: the search is over."""
+
+
 class Run:
     """One search under way: its root, its ledger, its tree and the best finished picture so far.
 
@@ -30,9 +34,10 @@ class Run:
 
     A search works inside `with Run(...) as run`.  Whatever stops it, Ctrl-C or an error of the verifier, carries the
     best finished picture so far: the exception's `.result` is a `SearchResult`, or None where nothing was finished.
+    A finished picture that scores `enough` ends the `with` early, and what follows it is reached all the same.
     """
 
-    def __init__(self, name, sampler, prompt, verifier, seed, max_rows, ledger, keep_images):
+    def __init__(self, name, sampler, prompt, verifier, seed, max_rows, ledger, keep_images, enough=None):
         if not isinstance(prompt, str):
             raise ValueError(f"a search takes one prompt, a str, not a {type(prompt).__name__}: search once for each")
         if not callable(verifier):
@@ -42,7 +47,7 @@ class Run:
         self.ledger = Ledger() if ledger is None else ledger
         self.tree = Tree(sampler.num_steps)
         self.found: tuple[float, torch.Tensor] | None = None  # the best finished picture so far: score, (3, H, W)
-        self.seed = whole(seed=seed)
+        self.seed, self.enough = whole(seed=seed), None if enough is None else finite(enough=enough)
 
     @cached_property
     def root(self):
@@ -53,11 +58,15 @@ class Run:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind, error, trace) -> bool:
+        if isinstance(error, Sure):
+            self.tree.keep([self.tree.best])
+            return True
         if error is not None:
             error.result = self.result()
             if error.result is not None:
                 error.add_note("the best picture that the search had seen is this exception's .result")
+        return False
 
     def branch(self, beam, number: int, first: int):
         """Children `first` to `first + number - 1` of every row, in order, as states of at most `max_rows` rows."""
@@ -122,6 +131,8 @@ class Run:
             nodes.append(self.tree.add(parent, state.step, state.paths[row], look.scores[row], look.finished, small))
             if self.tree.best == nodes[-1]:
                 self.found = (look.scores[row], look.images[row].clone())  # a clone lets the rest of the batch go
+            if look.finished and self.enough is not None and look.scores[row] >= self.enough:
+                raise Sure
         return nodes
 
     def result(self) -> SearchResult | None:
