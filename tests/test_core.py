@@ -8,7 +8,9 @@ CORE = (
     "models/tokenizer.py", "models/transformer.py", "models/protocol.py", "models/next_scale.py", "search/beam.py",
     "verifiers/clip.py", "ledger.py",
 )  # fmt: skip
-BESIDE = ("search/run.py", "search/tree.py", "verifiers/protocol.py")  # what its files share with others of their rooms
+BESIDE = (  # what its files share with others of their rooms
+    "models/going_back.py", "search/run.py", "search/tree.py", "verifiers/protocol.py",
+)  # fmt: skip
 GROUND = ("inputs.py", "names.py", "paths.py", "device.py", "torchvision_repair.py")
 MOST = 1300
 

@@ -33,7 +33,8 @@ from torch.nn import functional as F
 from ..inputs import finite, whole
 from ..ledger import Ledger
 from ..names import check_name
-from .protocol import Cell, Sampler, State, children, rows_of, take, uniform
+from .going_back import NEAR, gone_back
+from .protocol import Cell, Sampler, State, children, numbered, rows_of, take, uniform
 from .tokenizer import Tokenizer
 from .velocity import VelocityTransformer
 
@@ -125,6 +126,32 @@ class Flow(Sampler):
         return replace(parents, step=k + 1, paths=paths, x=x, cells=tuple(Cell() for _ in rows))
 
     @torch.no_grad()
+    def renoise(self, state: FlowState, step: int, n=1, first: int = 0) -> FlowState:
+        """Every row n times, back at an earlier step from 1 on, with as much new noise as belongs there.
+
+        x' = a x + sqrt(s'^2 - a^2 s^2) z, a = (1 - s') / (1 - s): where x has the distribution p_s, x' has p_s'.
+        """
+        rows, paths = gone_back(state, step, n, first, least=1)
+        s, s_back = self.sigmas[state.step - 1], self.sigmas[step - 1]
+        a = (1 - s_back) / (1 - s)
+        x = a * state.x[rows] + math.sqrt(s_back**2 - (a * s) ** 2) * self._drawn(state.x[rows], state, rows, paths)
+        return replace(take(state, rows), step=step, paths=tuple(paths), x=x, cells=tuple(Cell() for _ in rows))
+
+    @torch.no_grad()
+    def perturb(self, state: FlowState, radius: float, n=1, first: int = 0) -> FlowState:
+        """n neighbours of every row of pure noise, which are pure noise: sqrt(1 - radius^2) x + radius z.
+
+        radius 0 is the row itself, 1 an independent one.  Raises ValueError at another step than 1.
+        """
+        if state.step != 1:
+            raise ValueError(f"only pure noise has neighbours that are pure noise: step 1, not {state.step}")
+        radius, (rows, numbers) = finite(0, 1, radius=radius), numbered(state, n, first)
+        paths = [(*state.paths[row], NEAR, j) for row, j in zip(rows, numbers)]
+        z = self._drawn(state.x[rows], state, rows, paths)
+        x = math.sqrt(1 - radius**2) * state.x[rows] + radius * z
+        return replace(take(state, rows), paths=tuple(paths), x=x, cells=tuple(Cell() for _ in rows))
+
+    @torch.no_grad()
     def predicted(self, state: FlowState) -> Tensor:
         """The latent that the state points at, x0^ = x - s v, in the shape of x; runs the pass that `expand` reuses.
 
@@ -137,10 +164,13 @@ class Flow(Sampler):
 
     def _noise(self, k: int, state: FlowState, paths) -> Tensor:
         """Each row's own N(0, 1) numbers, of x's shape; zeros at a step that uses none."""
-        z = torch.zeros_like(state.x)
-        if k in self.branch_steps:
-            for row, (seed, path) in enumerate(zip(state.seeds, paths)):
-                z[row] = gaussian(seed, path, z[row].numel()).view_as(z[row])
+        return self._drawn(state.x, state, range(len(state)), paths) if k in self.branch_steps else 0 * state.x
+
+    def _drawn(self, like: Tensor, state: FlowState, rows, paths) -> Tensor:
+        """N(0, 1) numbers of x's shape for children of these rows, each from its row's seed and its own path."""
+        z = torch.empty_like(like)
+        for i, (row, path) in enumerate(zip(rows, paths)):
+            z[i] = gaussian(state.seeds[row], path, z[i].numel()).view_as(z[i])
         return z
 
     def _run(self, state: FlowState, rows) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ..inputs import shown, whole
 from ..ledger import Ledger
 from ..names import check_name
+from .going_back import gone_back
 from .protocol import Cell, Sampler, State, children, per_step, rows_of, take, uniform
 from .tokenizer import Tokenizer
 from .transformer import NextScaleTransformer
@@ -142,6 +143,18 @@ class NextScaleSampler(Sampler):
         """
         self._run(state, range(len(state)))
         return self._stepped(state, tuple((*path, j) for path, j in zip(state.paths, numbers)), tokens)
+
+    @torch.no_grad()
+    def renoise(self, state: ScaleState, step: int, n=1, first: int = 0) -> ScaleState:
+        """Every row n times, cut back to an earlier step, where its pass has run; what is drawn from there is new."""
+        rows, paths = gone_back(state, step, n, first, least=0)
+        back = take(state, rows)
+        chains = [cell.ancestors()[1:] for cell in back.cells]  # without the text's: one for each scale done
+        back = replace(back, step=0, tokens=(), sum=self.tokenizer.empty(len(rows)), log_prob=0 * back.log_prob)
+        for k in range(step + 1):
+            back = replace(back, paths=tuple(paths), cells=tuple(chain[k] for chain in chains))
+            back = self._stepped(back, paths, state.tokens[k][rows]) if k < step else back
+        return back
 
     def latent(self, state: State) -> torch.Tensor:
         """The sum of the scales so far, (B, C, 8, 8): what `decode` turns into a picture."""

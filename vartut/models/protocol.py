@@ -149,6 +149,11 @@ def children(state: State, n, first, num_steps: int) -> tuple[list[int], list[in
     """
     if state.step >= num_steps:
         raise ValueError(f"the pictures are finished: all {num_steps} steps are done")
+    return numbered(state, n, first)
+
+
+def numbered(state: State, n, first) -> tuple[list[int], list[int]]:
+    """n copies of every row, or n[row]: of each its row and its number, from `first` on; ValueError as `children`."""
     counts, first = each(len(state), least=0, n=n), whole(least=0, first=first)
     rows = [row for row, count in enumerate(counts) for _ in range(count)]
     return rows, [first + j for count in counts for j in range(count)]

@@ -14,8 +14,7 @@ All three are written against the protocol of `models/protocol.py` alone and nev
   digits: coarse previews are often of the same tokens, and then the rounding of the last digits must not decide.
 - Work goes depth-first through at most `max_rows` rows at a time.  That bounds the memory and changes no result,
   beyond what the sampler says of near-ties.
-- `enough` ends a search at the first finished picture, in the order of the children, that scores so high: when the
-  verifier is sure, more pictures would only cost.
+- `enough` ends a search at the first finished picture, in the order of the children, that scores so high.
 - Costs arise in the ledger's phases "prefix" (steps before the first branching or between two), "branch", "rollout",
   "preview" and "score" (of unfinished pictures), and "verify" (of finished ones).
 """
@@ -36,8 +35,7 @@ def random_search(
 
     `sampler` speaks the protocol of `models/protocol.py`; `verifier(images (B, 3, H, W) in [0, 1], prompts)` returns
     (B,) scores, higher is better.  The first n of 2n pictures are the n, and those of a beam's first step.
-    `keep_images` keeps a small copy of each scored picture in the tree; `enough` is a score, see above, or None.
-    Raises ValueError, in a line, for bad input.
+    `keep_images` keeps a small copy of each scored picture in the tree.  Raises ValueError, in a line, for bad input.
     """
     n = whole(least=1, n=n)
     with Run("random", sampler, prompt, verifier, seed, max_rows, ledger, keep_images, enough) as run:
