@@ -9,7 +9,15 @@
 from . import world
 from .hub import load, load_tokenizer, load_verifier
 from .ledger import Ledger
-from .search import beam_search, diverse_search, greedy_search, particle_search, random_search
+from .search import (
+    beam_search,
+    diverse_search,
+    greedy_search,
+    particle_search,
+    path_search,
+    random_search,
+    zero_order_search,
+)
 from .world import judge
 
 __version__ = "0.1.0"
@@ -23,6 +31,8 @@ __all__ = [
     "load_tokenizer",
     "load_verifier",
     "particle_search",
+    "path_search",
     "random_search",
     "world",
+    "zero_order_search",
 ]
