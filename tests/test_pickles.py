@@ -27,8 +27,8 @@ KINDS = ("clip", "clip-score", "aesthetic", "image-reward", "llava", "ensemble")
 @pytest.fixture
 def verifier(request, kind):
     """A verifier of each class that holds a model of open_clip or transformers."""
-    if kind == "clip":
-        return vartut.load_verifier("clip", where=torch.device("cpu"))
+    if kind in ("clip", "vqa"):
+        return vartut.load_verifier(kind, where=torch.device("cpu"))
     if kind == "aesthetic":
         return Aesthetic(tiny_clip(), Head(tiny_clip().model.visual.output_dim))
     if kind == "image-reward":
@@ -68,12 +68,21 @@ sys.stdout.buffer.write(pickle.dumps(verifier(pictures, prompt).tolist()))
 """
 
 
-@pytest.mark.parametrize("kind", ["clip", "image-reward", "llava"])
+@pytest.mark.parametrize("kind", ["clip", "image-reward", "llava", "vqa"])
 def test_a_fresh_process_scores_as_this_one(kind, verifier):
     sent = pickle.dumps((verifier, PICTURES, PROMPT))
     run = subprocess.run([sys.executable, "-c", CHILD], input=sent, capture_output=True)
     assert run.returncode == 0, run.stderr.decode()[-600:]
     assert pickle.loads(run.stdout) == pytest.approx(verifier(PICTURES, PROMPT).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "vqa"])
+def test_one_that_has_scored_can_be_pickled_and_goes_on_scoring(kind, verifier):
+    """transformers hangs hooks into a model at its first call, functions that no pickle can hold."""
+    scores = verifier(PICTURES, PROMPT)
+    other = pickle.loads(pickle.dumps(verifier))
+    for scorer in (other, verifier):
+        torch.testing.assert_close(scorer(PICTURES, PROMPT), scores, atol=1e-5, rtol=0)
 
 
 def score(verifier):

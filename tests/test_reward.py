@@ -237,3 +237,10 @@ def test_ensembles_in_front_of_references(kind):
     for weights in ([1], [0, 0], [-1, 2], [math.inf, 1]):
         with pytest.raises(ValueError, match="2 weights"):
             kind([brightness, redness], greys, "a star", weights=weights)
+
+
+def test_infinite_scores_have_ranks_and_no_z_scores():
+    scores = torch.tensor([[float("-inf"), 0.0, 1.0]])
+    assert mean_ranks(scores).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="take mean_ranks"):
+        mean_z(scores)

@@ -8,6 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from toy_models import learn, toy_tokenizer
 
+import vartut
 from vartut import world
 from vartut.training import samples as painted
 from vartut.training.reasoner import KINDS, WORDS, ReasonerRecipe, changed, drawn
@@ -154,3 +155,10 @@ def test_samples_keep_what_the_judge_found():
     unclear = world.Found(None, "red", "solid", "small", 30.25, 31.5, 0.4)
     [again] = [painted.thing(row) for row in painted.numbers([unclear]).tolist() if row[1] >= 0]
     assert (again.shape, again.color, again.x, again.y) == (None, "red", 30.25, 31.5)
+
+
+def test_no_pictures_have_no_answers_and_meta_pictures_are_refused():
+    verifier = vartut.load_verifier("vqa", where=torch.device("cpu"))
+    assert verifier.explain(torch.rand(0, 3, 64, 64), "two red circles").shape == (0, 3)
+    with pytest.raises(ValueError, match="device meta has no values"):
+        verifier(torch.rand(1, 3, 64, 64, device="meta"), "a red circle")

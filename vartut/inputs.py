@@ -126,6 +126,8 @@ def check_pictures(images, who: str, side: int | None = None, square: bool = Fal
         raise ValueError(f"{who} reads a tensor of pictures {form}; got {shape}: resize them")
     if square and shape[2] != shape[3]:
         raise ValueError(f"{who} reads square pictures; got {shape}: crop them")
+    if images.device.type == "meta":
+        raise ValueError(f"{who} reads pictures, and a tensor on the device meta has no values")
     if min(shape[2:]) < 8:
         raise ValueError(f"{who} reads pictures of at least 8 pixels a side; got {shape}")
     if not images.is_floating_point():

@@ -11,6 +11,7 @@
 - `judge_figures.py`: figures of notebook 01
 - `token_figures.py`: the longer figures of notebook 02
 - `scale_figures.py`: the longer figures of notebook 03
+- `fork_figures.py`: figures of notebook 04
 - `verifier_figures.py`: figures of notebook 05
 - `published_figures.py`: figure and table of notebook 11
 - `widgets.py`: sliders above a picture

@@ -92,7 +92,7 @@ def shares(count: int, weights: Sequence[float]) -> Tensor:
 
 
 def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
-    """Mean ranks (N,) of N candidates by M members' scores (M, N): 0 for the worst of all, N - 1 for the best.
+    """Mean ranks (N,) of N candidates by M members' scores (M, N): 0 is worst of all, N - 1 best.
 
     Of equal scores each has the mean of their ranks.  No monotone rescaling of a member changes it.
     """
@@ -105,6 +105,8 @@ def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
 def mean_z(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
     """Mean z-scores (N,) of N candidates by M members' scores (M, N); a member to whom all are alike says nothing."""
     scores = table(scores)
+    if scores.isinf().any():
+        raise ValueError("z-scores need finite scores, and these hold infinite ones: take mean_ranks")
     away = scores - scores.mean(1, keepdim=True)
     return shares(len(scores), weights) @ (away / scores.std(1, keepdim=True, correction=0).clamp(min=1e-12))
 

@@ -9,6 +9,7 @@ sees 8 x 8 patches, a projector makes words of what it sees, Qwen2's language mo
 All questions about a picture go in one sequence: each sees the picture and itself, none sees another.
 """
 
+import copyreg
 from functools import cache
 
 import torch
@@ -128,7 +129,30 @@ class VqaScore:
     def explain(self, images: torch.Tensor, prompt: str) -> torch.Tensor:
         """The probability of the right answer to each of `questions(prompt)`, (B, Q)."""
         check_pictures(images, "a verifier")
-        return torch.stack(self._right(images, [questions(prompt)] * len(images))).exp()
+        asked = questions(prompt)
+        right = self._right(images, [asked] * len(images)) if len(images) else []
+        return torch.stack(right).exp() if right else torch.zeros(0, len(asked), device=self.where)
+
+
+def rebuilt(name: str, settings: dict, tensors: dict, where, attributes: dict) -> VqaScore:
+    """What a pickle of a `VqaScore` calls: transformers must have built a model in the process that runs it."""
+    model = build(**settings)
+    model.load_state_dict(tensors)
+    made = VqaScore(name, model, where)
+    made.__dict__ |= attributes
+    return made
+
+
+def reduced(made: VqaScore):
+    """What is pickled: sizes, weights, and what else it knows."""
+    sees, reads = made.model.config.vision_config, made.model.config.text_config
+    settings = {"width": reads.hidden_size, "hidden": reads.intermediate_size, "heads": reads.num_attention_heads}
+    settings |= {"seeing": sees.num_hidden_layers, "reading": reads.num_hidden_layers}
+    others = {name: value for name, value in vars(made).items() if name != "model"}
+    return rebuilt, (made.name, settings, made.model.state_dict(), made.where, others)
+
+
+copyreg.pickle(VqaScore, reduced)
 
 
 def vqa_flops(model, words: int) -> int:
