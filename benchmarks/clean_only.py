@@ -43,7 +43,8 @@ def right_answers(verifier, images: torch.Tensor, objects: list) -> list[float]:
     for first in range(0, len(images), 64):
         part = objects[first : first + 64]
         asked = [drawn(of, rng) for of in part]
-        said = answers(verifier.model, fitted(images[first : first + 64]), asked).argmax(1).tolist()
+        seen = fitted(images[first : first + 64].to(verifier.where, torch.float32))
+        said = answers(verifier.model, seen, asked).argmax(1).tolist()
         told = iter(ANSWERS[answer] for answer in said)
         shares += [np.mean([question.answer(of) == next(told) for question in row]) for row, of in zip(asked, part)]
     return shares

@@ -53,7 +53,8 @@ def kept_of(model: str, stage: str) -> tuple[list, np.ndarray, dict[str, np.ndar
     both = min(judged["correct"].shape[1], told["clip-hard"].shape[1])
     if (share := otherwise(told["clip-hard"], judged["clip-hard"])) > ODD:
         raise ValueError(f"{share:.1%} of the pictures came out otherwise: paint and judge them by one machine")
-    scores = {name: values[:, :both].astype(np.float64) for name, values in (judged | told).items()}
+    every = told | judged  # both have clip-hard's; those of the judged pictures count
+    scores = {name: values[:, :both].astype(np.float64) for name, values in every.items()}
     made = {"weights": digest, "pictures_by": about["commit"], "otherwise": round(share, 5)}
     return asked, scores.pop("correct") > 0, scores, made
 

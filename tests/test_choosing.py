@@ -65,3 +65,14 @@ def test_what_cannot_be_compared_is_refused():
         headroom(1, [[1.0, 2.0]], [[0, 1]])
     with pytest.raises(ValueError, match="no headroom"):
         headroom(2, np.ones((3, 4)), np.zeros((3, 4)))
+
+
+def test_where_all_is_right_there_is_no_headroom_whatever_the_rounding():
+    with pytest.raises(ValueError, match="there is no headroom"):
+        headroom(8, np.random.default_rng(0).normal(size=(5, 16)), np.ones((5, 16)), draws=20)
+
+
+@pytest.mark.parametrize("told", [[0.3, 1.0], [-1, 1], [np.nan, 1.0]])
+def test_grades_are_no_verdicts(told):
+    with pytest.raises(ValueError, match="compare grades with a threshold"):
+        right_above_wrong([1.0, 2.0], told)

@@ -15,8 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from toy_models import learn, toy_sampler
 
 import vartut
+from vartut import weights as files
 from vartut.hub import load_verifier
 from vartut.paths import data_folder
+from vartut.training import build
 from vartut.training.rewards import AestheticRecipe, RewardRecipe, blurred, off_palette, spoiled, stands_out, torn
 from vartut.verifiers import aesthetic
 from vartut.verifiers.ensemble import RankEnsemble, ZEnsemble, mean_ranks, mean_z
@@ -113,11 +115,15 @@ def test_a_head_on_other_features_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["reward", "aesthetic", "vqa", "vqa-clean"])
-def test_missing_weights_name_the_command_that_makes_them(name, tmp_path):
+def test_missing_weights_name_the_command_that_makes_them(name, tmp_path, monkeypatch):
     remedy = "" if name == "vqa-clean" else f"restore them with `git checkout data/weights/{name}.*`, or "
     said = f"missing: {remedy}train them: `vartut train {name} --ship`"
+    with pytest.raises(FileNotFoundError, match=re.escape(f"train {name} --folder {tmp_path}`, or read the shipped")):
+        load_verifier(name, tmp_path, CPU)  # in a folder of one's own
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(files, "data_folder", lambda: tmp_path)
     with pytest.raises(FileNotFoundError, match=re.escape(said)):
-        load_verifier(name, tmp_path, CPU)
+        load_verifier(name, where=CPU)
 
 
 @pytest.mark.parametrize("name", ["reward", "vqa"])
@@ -235,7 +241,7 @@ def test_ensembles_in_front_of_references(kind):
     rescaled = kind([brightness, lambda i, p: 5 * redness(i, p) - 3], greys, "a star")
     torch.testing.assert_close(rescaled(greys, "a star"), both(greys, "a star"))
     for weights in ([1], [0, 0], [-1, 2], [math.inf, 1]):
-        with pytest.raises(ValueError, match="2 weights"):
+        with pytest.raises(ValueError, match="weights"):
             kind([brightness, redness], greys, "a star", weights=weights)
 
 
@@ -244,3 +250,46 @@ def test_infinite_scores_have_ranks_and_no_z_scores():
     assert mean_ranks(scores).tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="take mean_ranks"):
         mean_z(scores)
+
+
+def test_tiny_and_huge_weights_are_weights():
+    for weights in ([1e-300, 1e-300], [1e39, 1e39]):
+        torch.testing.assert_close(mean_z(SCORES[:2], weights), mean_z(SCORES[:2]))
+
+
+def test_a_member_to_whom_all_are_alike_says_nothing_and_small_scores_say_what_they_say():
+    for count in range(2, 15):
+        assert mean_z(torch.full((1, count), 0.1)).tolist() == [0] * count
+    torch.testing.assert_close(mean_z(1e-20 * SCORES.double()), mean_z(SCORES))
+    assert mean_ranks(torch.tensor([[1e8, 1e8 + 1, 1e8 + 2]], dtype=torch.float64)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("members", ["clip", ["clip"], {brightness, redness}, brightness])
+def test_members_are_verifiers_in_an_order(members):
+    with pytest.raises(ValueError, match="members are"):
+        RankEnsemble(members, torch.rand(3, 3, 8, 8), "a star")
+
+
+@pytest.mark.parametrize("weights", [{0: 3, 1: 1}, {1.0, 2.0}, [True, 1], 1, "ab", ["1", "2"]])
+def test_weights_are_numbers_in_an_order(weights):
+    with pytest.raises(ValueError, match="weights"):
+        RankEnsemble([brightness, redness], torch.rand(3, 3, 8, 8), "a star", weights)
+
+
+@pytest.mark.parametrize("returned", [lambda n: torch.rand(n + 1), lambda n: [0.5] * n, lambda n: torch.rand(n, 1)])
+def test_members_that_return_no_score_a_picture_are_named(returned):
+    def odd(images, prompts):
+        return returned(len(images))
+
+    odd.name = "odd"
+    with pytest.raises(ValueError, match="odd returns one score a picture"):
+        RankEnsemble([brightness, odd], torch.rand(3, 3, 8, 8), "a star")
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        RankEnsemble([lambda i, p: brightness(i, p) * math.nan], torch.rand(3, 3, 8, 8), "a star")
+
+
+@pytest.mark.parametrize(("name", "batch"), [("reward", 7), ("reward", 12), ("aesthetic", 1), ("aesthetic", 5)])
+def test_a_batch_that_cannot_be_split_is_refused_before_anything_is_painted(name, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "sampled", lambda *_: pytest.fail("it began to paint"))
+    with pytest.raises(ValueError, match=f"batch is {batch}"):
+        build.train_by_name(name, steps=1, batch=batch, folder=tmp_path)

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from scipy.stats import rankdata
 
 import vartut
+from vartut import world
 
 ASKED = [("3 facts", "a star", 1), ("3 facts", "a heart", 2), ("4 facts", "a ring", 3)]
 NAMES = ("oracle", "clip", "clip-hard", "reward", "aesthetic", "vqa", "likelihood")
@@ -132,21 +133,41 @@ def test_scores_of_other_pictures_are_refused(kept, tmp_path, monkeypatch):
     assert set(found) == set(NAMES)
     assert (made["weights"], made["otherwise"]) == ("0123456789ab", 0)
     save(moved=1.0)
+    with monkeypatch.context() as lenient:
+        lenient.setattr(verifiers, "ODD", 1.1)
+        assert np.array_equal(verifiers.kept_of("nano", "hard")[2]["clip-hard"], found["clip-hard"]), "of those judged"
     with pytest.raises(ValueError, match="came out otherwise: paint and judge them by one machine"):
         verifiers.kept_of("nano", "hard")
 
 
 def test_what_a_verifier_costs_is_a_share_of_what_painting_costs(monkeypatch):
-    monkeypatch.setattr(verifier_speed, "PROMPTS", 1)
     monkeypatch.setattr(verifier_speed, "REPEATS", 1)
     monkeypatch.setattr(verifier_speed, "GENERATORS", ("nano",))
     monkeypatch.setattr(verifier_speed, "ROUND", 4)
     monkeypatch.setattr(rounds, "ROUND", 4)
-    nano, clip, oracle = verifier_speed.rows_of(["a star"], ("clip", "oracle"))
+    monkeypatch.setattr(verifier_speed, "repeated", lambda work, repeats: [work() or 2.0])
+    asked = ["a star", "a red circle left of a blue square"]
+    nano, clip, vqa, oracle = verifier_speed.rows_of(asked, ("clip", "vqa", "oracle"))
     assert (nano["kind"], clip["kind"], oracle["parameters"]) == ("generator", "verifier", 0)
     sampler = vartut.load("nano")
     weights_of = sum(p.numel() for m in (sampler.transformer, sampler.tokenizer.decoder) for p in m.parameters())
     assert nano["parameters"] == weights_of
+    own = 2 * sum(sampler.transformer.pass_flops(k) for k in range(1, 6)) + sampler.tokenizer.decode_flops()
+    assert nano["mflop"] == pytest.approx(own / 1e6, abs=0.01), "of one picture more, which shares the first scale"
     assert clip["parameters"] == sum(p.numel() for p in vartut.load_verifier("clip").model.parameters())
     assert clip["mflop"] == pytest.approx(vartut.load_verifier("clip").flops_per_image / 1e6, abs=0.01)
-    assert all(row["fastest"] <= row["milliseconds"] <= row["slowest"] for row in (nano, clip, oracle))
+    each = []
+    for prompt in asked:
+        (reasoner := vartut.load_verifier("vqa"))(world.render(world.sample("all", 1, "validation")), prompt)
+        each.append(reasoner.flops_per_image)
+    assert each[0] < each[1]
+    assert vqa["mflop"] == pytest.approx(sum(each) / 2 / 1e6, abs=0.01), "the mean over the prompts"
+    for row in (nano, clip, vqa, oracle):
+        assert row["fastest"] == row["milliseconds"] == row["slowest"] == 1000 * 2.0 / 8
+
+
+def test_the_control_does_not_look(kept):
+    _, scores = kept
+    others = {name: -values for name, values in scores.items()}
+    assert np.array_equal(verifiers.choosers(scores)["eyes shut"], verifiers.choosers(others)["eyes shut"])
+    assert not np.array_equal(verifiers.choosers(scores)["eyes shut"], scores["oracle"])

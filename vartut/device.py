@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 
 import torch
 
@@ -21,20 +22,38 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+class _Inside:
+    """How many blocks of `plain_defaults` are open in all threads, and the default dtype before the first of them."""
+
+    lock, depth, before = threading.Lock(), 0, torch.float32
+
+
 @contextlib.contextmanager
 def plain_defaults():
-    """Inside, torch makes float32 tensors on the CPU unless told otherwise, whatever defaults the user has set.
+    """Inside, torch makes float32 tensors on the CPU unless told otherwise, whatever the user has set: no autocast.
 
     For code of others, which relies on the defaults: our own says dtype and device wherever it makes a tensor.  Where
     the default is the CPU already nothing is entered: PyTorch's attention takes a slower path inside a device context.
+    The default dtype is one for all threads: the first one in changes it, the last one out restores it.
     """
-    before, elsewhere = torch.get_default_dtype(), torch.get_default_device().type != "cpu"
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.device("cpu") if elsewhere else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        with _Inside.lock:
+            if _Inside.depth == 0:
+                _Inside.before = torch.get_default_dtype()
+                torch.set_default_dtype(torch.float32)
+            _Inside.depth += 1
+        try:
             yield
-    finally:
-        torch.set_default_dtype(before)
+        finally:
+            with _Inside.lock:
+                _Inside.depth -= 1
+                if _Inside.depth == 0:
+                    torch.set_default_dtype(_Inside.before)
 
 
 def half_dtype(where: torch.device) -> torch.dtype:

@@ -22,6 +22,7 @@ from .published.sampler import load_sampler as load_published_sampler
 from .verifiers import aesthetic, vqa
 from .verifiers.aesthetic import Aesthetic
 from .verifiers.clip import ClipScore, WordTokenizer, fitted
+from .verifiers.clip import build as build_clip
 from .verifiers.clip import read as read_clip
 from .verifiers.protocol import Oracle
 from .verifiers.reward import RewardModel, RewardScore
@@ -123,19 +124,25 @@ def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, whe
     if name not in ("clip", "clip-hard"):
         return learned_verifier(name, folder, where)
     _, tensors = load_weights(name, folder)  # verifies the checksum
+    wanted = {key: of.shape for key, of in build_clip().state_dict().items()}
+    if {key: of.shape for key, of in tensors.items()} != wanted:  # open_clip would stretch some
+        raise ValueError(f'the weights "{name}" are of another version of its model: {remedy(name, folder)}')
     model, _ = read_clip(weights_folder(folder) / f"{name}.safetensors")
-    if model.positional_embedding.shape != tensors["positional_embedding"].shape:  # open_clip would stretch it
-        raise ValueError(f'the weights "{name}" are of another version of its model: {remedy(name)}')
     return ClipScore(name, model, WordTokenizer(world.words), fitted, where)
 
 
 def learned_verifier(name: str, folder: Path | str | None, where: torch.device):
     """One that is more than a CLIP: the reward model, the reasoner, or the head on CLIP's features."""
     settings, tensors = load_weights(name, folder)
-    if name == "reward":
-        return RewardScore(name, filled(RewardModel(**settings), tensors, name), where)
     if name != "aesthetic":
-        return VqaScore(name, filled(vqa.build(**settings), tensors, name), where)
+        build, score = (RewardModel, RewardScore) if name == "reward" else (vqa.build, VqaScore)
+        try:
+            model = build(**settings)
+        except TypeError as error:  # sizes of other names
+            raise ValueError(f'the weights "{name}" are of another version: {remedy(name, folder)}') from error
+        return score(name, filled(model, tensors, name), where)
+    if not {"clip", "clip_sha256"} <= set(settings):
+        raise ValueError(f'the weights "{name}" are of another version of its model: {remedy(name, folder)}')
     clip = load_verifier(settings["clip"], where=where)
     if settings["clip_sha256"] != read_provenance(settings["clip"])["sha256"]:
         raise ValueError(f'"{name}" was trained on features of another "{settings["clip"]}": {remedy(name)}')

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -25,8 +25,11 @@ def weights_folder(folder: Path | str | None = None) -> Path:
     return data_folder() / "weights" if folder is None else expanded(folder)
 
 
-def remedy(name: str) -> str:
-    """What to do about weights that cannot be used."""
+def remedy(name: str, folder: Path | str | None = None) -> str:
+    """What to do about weights that cannot be used; `folder` is the user's own, or None."""
+    if folder is not None:
+        train = f"train them: `vartut train {name} --folder {expanded(folder)}`"
+        return train if name in NOT_SHIPPED else f"{train}, or read the shipped ones"
     train = f"train them: `vartut train {name} --ship`"
     if name in NOT_SHIPPED:
         return train
@@ -37,15 +40,15 @@ def read_provenance(name: str, folder: Path | str | None = None) -> dict:
     """The provenance file of these weights as a dict; raises FileNotFoundError or ValueError like `load_weights`."""
     path = weights_folder(folder) / f"{name}.json"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: {remedy(name)}")
+        raise FileNotFoundError(f"{path} is missing: {remedy(name, folder)}")
     try:
         origin = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # includes text that is not UTF-8
-        raise ValueError(f"{path} is damaged: {remedy(name)}") from error
+        raise ValueError(f"{path} is damaged: {remedy(name, folder)}") from error
     if not isinstance(origin, dict) or not isinstance(origin.get("sha256"), str):
-        raise ValueError(f"{path} is damaged, it holds no checksum: {remedy(name)}")
+        raise ValueError(f"{path} is damaged, it holds no checksum: {remedy(name, folder)}")
     if origin.get("name", name) != name:
-        raise ValueError(f'{path} belongs to "{origin["name"]}", under another name: {remedy(name)}')
+        raise ValueError(f'{path} belongs to "{origin["name"]}", under another name: {remedy(name, folder)}')
     return origin
 
 
@@ -55,16 +58,19 @@ def load_weights(name: str, folder: Path | str | None = None) -> tuple[dict, dic
     Raises FileNotFoundError for a missing file and ValueError for one that is not what its provenance says.
     """
     path = weights_folder(folder) / f"{name}.safetensors"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: {remedy(name)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {remedy(name, folder)}")
     wanted, found = read_provenance(name, folder)["sha256"], sha256(path)
     if wanted != found:
         raise ValueError(
-            f"{path} is damaged or cut short (SHA-256 {found[:12]}..., not {wanted[:12]}...): {remedy(name)}"
+            f"{path} is damaged or cut short (SHA-256 {found[:12]}..., not {wanted[:12]}...): {remedy(name, folder)}"
         )
-    with safe_open(path, "pt") as file:
-        settings = json.loads(file.metadata()["settings"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+    try:
+        with safe_open(path, "pt") as file:
+            settings = json.loads((file.metadata() or {})["settings"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is no file of weights, or of another version: {remedy(name, folder)}") from error
     return settings, {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
 
 

@@ -17,8 +17,10 @@ def right_above_wrong(scores, correct) -> float | None:
     scores, correct: N numbers each, the latter 0 or 1.  None where all are right, or all wrong.  It is the area under
     the ROC curve (Mann and Whitney 1947): a coin has 0.5.
     """
-    correct = np.asarray(correct, dtype=bool)
-    scores = np.asarray(scores, dtype=np.float64)
+    told, scores = np.asarray(correct), np.asarray(scores, dtype=np.float64)
+    if told.dtype != bool and not np.isin(told, (0, 1)).all():
+        raise ValueError("verdicts are right or wrong, 1 or 0, and these hold others: compare grades with a threshold")
+    correct = told.astype(bool)
     if scores.shape != correct.shape or scores.ndim != 1 or np.isnan(scores).any():
         raise ValueError(f"as many scores, none NaN, as verdicts; got {scores.shape} and {correct.shape}")
     right, wrong = int(correct.sum()), int((~correct).sum())
@@ -42,7 +44,7 @@ def headroom(n: int, scores, correct, draws: int = 2000, seed: int = 0) -> tuple
     random = correct.mean(1)
     gained = np.array([best_of(n, s, c) for s, c in zip(scores, correct)]) - random
     could = np.array([best_of(n, c, c) for c in correct]) - random
-    if not could.sum() > 0:
+    if not could.sum() > 1e-9:  # rounding leaves some 1e-15
         raise ValueError(f"the best of {n} is no better than a random one: there is no headroom")
 
     def share(gained, could, axis=-1):

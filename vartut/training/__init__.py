@@ -3,6 +3,7 @@
 - `loop.py`: one plain loop for every recipe
 - `recipes.py`: tokenizer and transformer
 - `verifiers.py`: the CLIPs
+- `merges.py`: the merges of the CLIPs' tokenizer
 - `samples.py`: what the generators paint, with the judge's word, for verifiers to learn from
 - `rewards.py`: the reward model and the aesthetic head
 - `reasoner.py`: the verifier that asks

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from .. import hub, world
-from ..device import device
+from ..device import device, plain_defaults
 from ..inputs import whole
 from ..models.tokenizer import SCALES, Tokenizer
 from ..models.transformer import NextScaleTransformer
@@ -22,8 +22,8 @@ from .flows import FlowRecipe
 from .loop import train
 from .reasoner import ReasonerRecipe
 from .recipes import TokenizerRecipe, TransformerRecipe
-from .rewards import AestheticRecipe, RewardRecipe
-from .samples import sampled
+from .rewards import GROUP, AestheticRecipe, RewardRecipe
+from .samples import origin, sampled
 from .verifiers import ClipRecipe
 
 SIZES = {  # of the two transformers: one recipe, one dial
@@ -98,6 +98,8 @@ def hard_clip(settings: dict | None, seed: int, batch: int, folder: Path):
 def reward_model(settings: dict | None, seed: int, batch: int, folder: Path):
     """The reward model, which learns from samples: those that are not beside `folder` yet are painted first."""
     settings = settings or reward.SIZES
+    if batch % GROUP:
+        raise ValueError(f"batch is {batch}, and pictures are compared in groups of {GROUP}: take a multiple of it")
     samples = sampled(SAMPLED, folder.parent / "samples")
     return RewardRecipe(reward.RewardModel(**settings), hub.load_tokenizer(), samples, device(), seed, batch), settings
 
@@ -131,6 +133,7 @@ RECIPES = {
 }
 
 
+@plain_defaults()
 def train_by_name(
     name: str,
     steps: int | None = None,
@@ -162,7 +165,8 @@ def train_by_name(
     run, settings = recipe.build(settings, seed, batch, folder)
     if tensors:
         hub.filled(run.model, with_more_words(tensors, run.model), start)
-    about = {"start": before["sha256"] if before else "nothing"} | settings
+    met = origin() | {"samples": str(SAMPLED)} if getattr(run, "samples", None) else {}  # pictures that it learns from
+    about = {"start": before["sha256"] if before else "nothing"} | settings | met
     metrics = train(run, steps, folder, seed, about=about)
-    record = run_record(run, steps, metrics, before)
+    record = run_record(run, steps, metrics, before, **met)
     return [save_weights(run.model, name, settings, record, place) for place in (folder, *([None] if ship else []))]

@@ -30,7 +30,7 @@ class ReasonerRecipe:
     """
 
     def __init__(self, model, where, seed=0, batch=64, lr=1.5e-3, dense=0.5, tokenizer=None, samples=None):
-        self.name, self.model = "vqa", model.to(where)
+        self.name, self.model = "vqa" if samples else "vqa-clean", model.to(where)
         self.where, self.seed, self.batch = where, seed, batch
         self.dense, self.tokenizer, self.samples = dense, tokenizer, samples
         matrices = [p for name, p in model.named_parameters() if "layers." in name and p.ndim == 2]

@@ -70,6 +70,8 @@ class AestheticRecipe:
     """Logistic regression on CLIP's features: clean renders against pictures that are torn, blurred or off-palette."""
 
     def __init__(self, head, clip, where, seed=0, batch=128, lr=2e-3):
+        if batch < 2 or batch % 2:
+            raise ValueError(f"batch is {batch}, and half of it is clean, half spoiled: take an even number from 2")
         self.name, self.model, self.clip = "aesthetic", head.to(where), clip
         self.where, self.seed, self.batch = where, seed, batch
         self.optimizers = [torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=1e-3)]

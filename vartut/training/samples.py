@@ -101,6 +101,11 @@ def painted(samplers, prompts: list[str]) -> dict[str, torch.Tensor]:
     return {kind: torch.stack(of) for kind, of in kept.items()}
 
 
+def origin() -> dict[str, str]:
+    """Whose pictures they are: the SHA-256 of the weights that paint them, begun."""
+    return {f"samples_of_{name}": read_provenance(name)["sha256"][:12] for name in (*GENERATORS, "tokenizer")}
+
+
 def sampled(count: int, folder: Path) -> Samples:
     """The pictures of `count` prompts, those that are not in `folder` yet painted now; a stopped run goes on.
 
@@ -117,8 +122,17 @@ def sampled(count: int, folder: Path) -> Samples:
         if not path.exists():
             write_files({path: save(painted(samplers, here))})  # a kill leaves no half a file
         try:
-            kept.append(load_file(path))
-        except SafetensorError as error:
+            kept.append(whole(load_file(path), len(here)))
+        except (SafetensorError, ValueError) as error:
             raise ValueError(f"{path} is damaged: remove it, and it is painted anew") from error
-    whole = {kind: torch.cat([part[kind] for part in kept]) for kind in kept[0]}
-    return Samples(asked, **whole)
+    return Samples(asked, **{kind: torch.cat([part[kind] for part in kept]) for kind in kept[0]})
+
+
+def whole(part: dict[str, torch.Tensor], prompts: int) -> dict[str, torch.Tensor]:
+    """A file's tensors as they are; raises ValueError where they are not those of so many prompts."""
+    each = EACH * len(GENERATORS)
+    wanted = {"tokens": (prompts, each, part["tokens"].shape[-1]) if "tokens" in part else None}
+    wanted |= {"grades": (prompts, each), "objects": (prompts, each, MOST, 6)}
+    if {kind: tuple(of.shape) for kind, of in part.items()} != wanted or part["tokens"].min() < 0:
+        raise ValueError("other shapes")
+    return part

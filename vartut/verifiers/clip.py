@@ -9,10 +9,7 @@ The picture's tower is a vision transformer on 8 x 8 patches, fixed 2-D sines fo
 as its output, which learns faster than a class token (Beyer et al. 2022, arXiv 2205.01580) and does not forget counts.
 """
 
-import gzip
-from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -20,7 +17,8 @@ from torch.nn import functional as F
 
 from .. import torchvision_repair
 from ..device import plain_defaults
-from ..paths import data_folder, write_files
+from ..inputs import check_pictures
+from ..paths import data_folder
 from .protocol import paired
 
 NAME = "vartut-clip"  # open_clip's name for the model that data/clip/vartut-clip.json describes
@@ -38,8 +36,16 @@ def open_clip():
     import open_clip as package
 
     if NAME not in package.list_models():
-        package.add_model_config(data_folder() / "clip" / f"{NAME}.json")
+        package.add_model_config(there(f"{NAME}.json"))
     return package
+
+
+def there(name: str) -> Path:
+    """A file of data/clip; raises FileNotFoundError, with the remedy, where it is missing."""
+    path = data_folder() / "clip" / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: restore it with `git checkout data/clip`")
+    return path
 
 
 def build():
@@ -57,7 +63,11 @@ def read(weights: Path):
 
 def tokenizer():
     """open_clip's tokenizer with our byte pair merges: every word of the world is one token."""
-    return open_clip().get_tokenizer(NAME, bpe_path=str(data_folder() / "clip" / "merges.txt.gz"))
+    path = there("merges.txt.gz")
+    try:
+        return open_clip().get_tokenizer(NAME, bpe_path=str(path))
+    except (EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: restore it with `git checkout data/clip`") from error
 
 
 class WordTokenizer:
@@ -73,30 +83,10 @@ class WordTokenizer:
             if len(parts) > most:
                 count = f"{len(parts)} words; this verifier reads at most {most}: shorten it"
                 raise ValueError(f'the prompt "{prompt}" has {count}')
-        return self.tokenizer([" ".join(parts) for parts in found])
-
-
-def merges(vocabulary) -> list[tuple[str, str]]:
-    """Byte pair merges, most frequent pair first, until every word of the vocabulary is one token."""
-    spelled = [[*word[:-1], word[-1] + "</w>"] for word in vocabulary]
-    learned = []
-    while any(len(parts) > 1 for parts in spelled):
-        pairs = Counter(pair for parts in spelled for pair in pairwise(parts))
-        a, b = max(sorted(pairs), key=pairs.get)
-        learned.append((a, b))
-        for parts in spelled:
-            i = 0
-            while i < len(parts) - 1:
-                if (parts[i], parts[i + 1]) == (a, b):
-                    parts[i : i + 2] = [a + b]
-                i += 1
-    return learned
-
-
-def write_merges(path: Path, vocabulary) -> None:
-    """Write the merges in the form that open_clip's tokenizer reads; the same bytes every time."""
-    text = "\n".join(["#version: vartut", *(" ".join(pair) for pair in merges(vocabulary))])
-    write_files({path: gzip.compress(text.encode(), mtime=0)})
+        ids = self.tokenizer([" ".join(parts) for parts in found])
+        if ids.argmax(1).tolist() != [len(parts) + 1 for parts in found]:  # the end token has the largest id
+            raise ValueError("data/clip/merges.txt.gz is of other words: restore it with `git checkout data/clip`")
+        return ids
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
@@ -167,7 +157,8 @@ class ClipScore:
     @plain_defaults()
     @torch.no_grad()
     def see(self, images: torch.Tensor) -> torch.Tensor:
-        """Features (B, E) of pictures (B, 3, H, W) in [0, 1], of length 1."""
+        """Features (B, E) of pictures (B, 3, H, W) in [0, 1], of length 1; raises ValueError for others."""
+        check_pictures(images, "a verifier")
         return self.model.encode_image(self.prepare(images.to(self.where, torch.float32)), normalize=True)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..inputs import finite, ordered, shown
 from .protocol import paired
 
 
@@ -37,19 +38,24 @@ class Ensemble:
         members, fewer than two references, or a member to whom they all look the same.
         """
         paired(references, prompt)
-        members = list(members)
+        members = ordered("verifiers, as a list", members=members)
+        if odd := [member for member in members if not callable(member)]:
+            raise ValueError(f"members are verifiers, as of load_verifier; got {shown(odd[0])}")
         if not members or len(references) < 2:
             raise ValueError(
                 f"an ensemble has a member and 2 references or more: got {len(members)} and {len(references)}"
             )
         self.members, self.prompt, self.weights = members, prompt, shares(len(members), weights)
-        self.name = f"{self.kind} of " + ", ".join(getattr(member, "name", "a verifier") for member in members)
-        scores = [member(references, [prompt] * len(references)).float().cpu() for member in members]
+        self.name = f"{self.kind} of " + ", ".join(map(named, members))
+        scores = [said(member, references, [prompt] * len(references)) for member in members]
+        for member, score in zip(members, scores):
+            if not torch.isfinite(score).all():
+                raise ValueError(f"{named(member)} gives a reference a score that is NaN or infinite: it cannot rank")
         self.ladders = [rungs(score) for score in scores]
         for member, ladder in zip(members, self.ladders):
-            if len(ladder) < 2 or not torch.isfinite(ladder).all():
-                name = getattr(member, "name", "a verifier")
-                raise ValueError(f"{name} gives all references the score {ladder[0]:.4g}: it cannot rank by them")
+            if len(ladder) < 2:
+                score = f"the score {ladder[0]:.4g}: it cannot rank by them"
+                raise ValueError(f"{named(member)} gives all references {score}")
         self.spread = [(float(score.mean()), float(score.std())) for score in scores]
 
     @property
@@ -62,8 +68,8 @@ class Ensemble:
         prompts = paired(images, prompts)
         if set(prompts) - {self.prompt}:
             raise ValueError(f'this ensemble has references of "{self.prompt}" alone: make another for another prompt')
-        said = [self._placed(i, member(images, prompts).float().cpu()) for i, member in enumerate(self.members)]
-        return self.weights @ torch.stack(said)
+        scores = [said(member, images, prompts) for member in self.members]
+        return self.weights @ torch.stack([self._placed(i, score) for i, score in enumerate(scores)])
 
 
 class RankEnsemble(Ensemble):
@@ -83,12 +89,28 @@ class ZEnsemble(Ensemble):
         return (scores - mean) / deviation
 
 
+def named(member) -> str:
+    """What a member is called."""
+    return getattr(member, "name", "a verifier")
+
+
+def said(member: Callable, images: Tensor, prompts: list[str]) -> Tensor:
+    """A member's scores, (B,) in float32 on the CPU; raises ValueError for what are no scores of these pictures."""
+    scores = member(images, prompts)
+    if not isinstance(scores, Tensor) or scores.shape != (len(images),):
+        got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        raise ValueError(f"{named(member)} returns one score a picture, a tensor of shape ({len(images)},); got {got}")
+    return scores.float().cpu()
+
+
 def shares(count: int, weights: Sequence[float]) -> Tensor:
     """The weights of so many members, (count,), adding up to 1; raises ValueError for others."""
-    weights = list(weights) or [1.0] * count
-    if len(weights) != count or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+    weights = ordered("numbers, one a member", weights=weights) or [1.0] * count
+    weights = [finite(low=0, weights=weight) for weight in weights]
+    if len(weights) != count or not 0 < sum(weights) < float("inf"):
         raise ValueError(f"an ensemble of {count} has {count} weights from 0, not all 0; got {weights}")
-    return torch.tensor(weights, dtype=torch.float32, device="cpu") / sum(weights)
+    whole = torch.tensor(weights, dtype=torch.float64, device="cpu")
+    return (whole / whole.sum()).float()
 
 
 def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
@@ -108,15 +130,20 @@ def mean_z(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
     if scores.isinf().any():
         raise ValueError("z-scores need finite scores, and these hold infinite ones: take mean_ranks")
     away = scores - scores.mean(1, keepdim=True)
-    return shares(len(scores), weights) @ (away / scores.std(1, keepdim=True, correction=0).clamp(min=1e-12))
+    spread = scores.std(1, keepdim=True, correction=0)
+    alike = spread <= 1e-12 * scores.abs().amax(1, keepdim=True)
+    return shares(len(scores), weights) @ (away / spread.where(~alike, torch.inf)).float()
 
 
 def table(scores: Tensor) -> Tensor:
-    """Scores (M, N) as float32; raises ValueError for another shape, no members or candidates, and NaN."""
+    """Scores (M, N) as float64, which holds apart what they hold apart.
+
+    Raises ValueError for another shape, no members or candidates, and NaN.
+    """
     if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.numel() or scores.isnan().any():
         got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(f"scores are a tensor (members, candidates), one of each at least, none NaN; got {got}")
-    return scores.float()
+    return scores.double()
 
 
 def rungs(scores: Tensor) -> Tensor:

@@ -19,5 +19,5 @@ def likelihood(sampler, state) -> torch.Tensor:
 
 def mean_likelihood(sampler, state) -> torch.Tensor:
     """The same a token, (B,): comparable between steps, whose pictures have different numbers of tokens."""
-    tokens = sum(t[0].numel() for t in state.tokens) if len(state) else 1
-    return likelihood(sampler, state) / max(1, tokens)
+    told = likelihood(sampler, state)  # first, since it refuses states without tokens in a line
+    return told / max(1, sum(t[0].numel() for t in state.tokens) if len(state) else 1)
