@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vartut.measure.choosing import headroom, right_above_wrong
+from vartut.measure.choosing import affordable_look, headroom, right_above_wrong
 
 FEW = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=12)
 
@@ -76,3 +76,20 @@ def test_where_all_is_right_there_is_no_headroom_whatever_the_rounding():
 def test_grades_are_no_verdicts(told):
     with pytest.raises(ValueError, match="compare grades with a threshold"):
         right_above_wrong([1.0, 2.0], told)
+
+
+def test_what_a_dear_look_may_cost_by_hand():
+    """The dear one needs 4 pictures for what the cheap one has of 16: a quarter of the budget for each, less painting."""
+    counts, cheap = [1, 2, 4, 8, 16], np.array([[0.0, 0.1, 0.2, 0.3, 0.4]] * 5)
+    dear = 2 * cheap
+    cost, low, high = affordable_look(160, 8, 2, counts, cheap, dear, draws=50)
+    assert cost == pytest.approx(160 / 4 - 8)
+    assert low == high == pytest.approx(cost)
+    assert affordable_look(160, 8, 2, counts, cheap, cheap, draws=5)[0] == pytest.approx(2), "as good: as dear"
+    rng = np.random.default_rng(0)
+    noisy = np.sort(rng.random((40, 5)), 1)
+    cost, low, high = affordable_look(100, 8, 2, counts, noisy / 2, noisy)
+    assert low < cost < high
+    for budget in (9, 161):
+        with pytest.raises(ValueError, match="success is known of"):
+            affordable_look(budget, 8, 2, counts, cheap, dear)

@@ -474,7 +474,7 @@ def test_a_nano_that_was_trained_is_loaded_and_missing_weights_are_restored_or_t
     ):
         with pytest.raises(FileNotFoundError, match=said.format(name)):
             (hub.load if name == "nano" else hub.load_tokenizer)(name, tmp_path, CPU)
-    assert weights.remedy("nano").startswith("restore them with `git checkout data/weights/nano.*`, or train them: `vartut")
+    assert weights.remedy("nano").startswith("restore them with `git checkout data/weights/nano.*`, or train them: ")
     assert weights.remedy("tokenizer-bits") == "train them: `vartut train tokenizer-bits --ship`"
     weights.save_weights(toy_transformer(tokenizer), "nano", settings, {}, tmp_path)
     assert hub.load("nano", tmp_path, CPU).transformer.words == 32

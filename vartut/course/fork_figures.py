@@ -14,6 +14,7 @@ from .plots import BLUE, DARK, ORANGE
 from .schematics import PALE_BLUE
 from .style import PALETTE
 
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 CURRENCIES = ("NFE", "tokens", "FLOPs", "seconds")
 
 
@@ -55,7 +56,7 @@ def draw_prices(shares: dict[str, dict[str, float]]):
     for k, (name, of) in enumerate(shares.items()):
         at = np.arange(len(of)) + (k - (len(shares) - 1) / 2) * 0.8 / len(shares)
         bars = ax.bar(at, [100 * share for share in of.values()], 0.76 / len(shares), color=colors[k], label=name)
-        ax.bar_label(bars, [f"{100 * share:.0f}" for share in of.values()], padding=2, fontsize=8)
+        ax.bar_label(bars, [f"{100 * share:.0f}" for share in of.values()], padding=2, fontsize=8, bbox=WHITE)
     ax.axhline(100, color=DARK, linewidth=0.9, linestyle="--")
     ax.set_xticks(range(len(next(iter(shares.values())))), next(iter(shares.values())))
     ax.set(ylabel="% of separate pictures", ylim=(0, 118))

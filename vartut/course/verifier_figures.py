@@ -16,15 +16,24 @@ from .style import DASHES, MAP, PALETTE
 OURS = "s^vXP*<>"  # no circle and no diamond: those are numbers of others
 
 
-def draw_heat(values, rows: list[str], columns: list[str], label: str, low: float, high: float, form: str = ".0f"):
-    """A map of values (rows, columns), each written into its cell; empty where there is none (nan)."""
+def draw_heat(
+    values, rows: list[str], columns: list[str], label: str, low: float, high: float, form: str = ".0f", sides=("", "")
+):
+    """A map of values (rows, columns), each written into its cell; empty where there is none (nan).
+
+    `sides` say what the columns and the rows are.
+    """
     values = np.asarray(values, dtype=np.float64)
     figure, ax = plt.subplots(figsize=(1.6 + 0.72 * len(columns), 0.9 + 0.32 * len(rows)))
     drawn = ax.imshow(values, cmap=MAP, vmin=low, vmax=high, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             shade = "black" if value > (low + high) / 2 else "white"
-            ax.text(column, row, f"{value:{form}}", ha="center", va="center", color=shade, size=8)
+            written = f"{value:{form}}"
+            written = written.removeprefix("-") if float(written) == 0 else written
+            ax.text(column, row, written, ha="center", va="center", color=shade, size=8)
+    ax.set(xlabel=sides[0], ylabel=sides[1])
+    ax.xaxis.set_label_position("top")
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
     ax.tick_params(length=0)
@@ -77,17 +86,23 @@ def draw_groups(found: dict[str, dict[str, tuple]], ylabel: str):
     return figure
 
 
-def draw_plane(points: dict[str, tuple], xlabel: str, ylabel: str):
-    """Cost against worth: `points[name]` is (cost, value, low, high), the cost on a logarithmic axis."""
-    figure, ax = plt.subplots(figsize=(6.4, 3.4))
+def draw_plane(points: dict[str, tuple], xlabel: str, ylabel: str, beside: tuple[str, float] | None = None):
+    """Cost against worth: `points[name]` is (cost, value, low, high), the cost on a logarithmic axis.
+
+    `beside`, a name and a cost, is drawn as a line.
+    """
+    figure, ax = plt.subplots(figsize=(6.8, 3.4))
+    if beside:
+        ax.axvline(beside[1], color=DARK, linewidth=0.9, linestyle="--")
+        ax.text(beside[1], 0.98, beside[0] + " ", transform=ax.get_xaxis_transform(), ha="right", va="top", size=8)
     for k, (cost, value, low, high) in enumerate(points.values()):
         color, marker = colors(len(points))[k], OURS[k % len(OURS)]
         ax.errorbar(cost, value, [[value - low], [high - value]], fmt=marker, color=color, ms=7, capsize=3)
     rising = sorted(points, key=lambda name: points[name][1])
     span = max(point[3] for point in points.values()) - min(0, *(point[2] for point in points.values()))
-    heights = spread([points[name][1] for name in rising], 0.07 * span)
+    heights = spread([points[name][1] for name in rising], 0.09 * span)
     for name, height in zip(rising, heights):
-        ax.annotate(name, (points[name][0], height), xytext=(9, 0), textcoords="offset points", size=9, va="center")
+        ax.annotate(name, (points[name][0], height), xytext=(11, 0), textcoords="offset points", size=9, va="center")
     ax.axhline(0, color=DARK, linewidth=0.8)
     ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.margins(x=0.2)

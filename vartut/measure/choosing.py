@@ -56,3 +56,26 @@ def headroom(n: int, scores, correct, draws: int = 2000, seed: int = 0) -> tuple
         vectorized=True, random_state=rng,
     ).confidence_interval  # fmt: skip
     return float(share(gained, could)), float(found.low), float(found.high)
+
+
+def affordable_look(budget: float, paint: float, look: float, counts, cheap, dear, draws: int = 1000, seed: int = 0):
+    """How much one look by a dear verifier may cost, for its choice to be as good as a cheap one's at equal budgets.
+
+    cheap, dear (P, C): success of each one's best of `counts` (C,) pictures, rising, for P prompts.  Painting a picture
+    costs `paint`, a cheap look `look`, all in the budget's unit.  Between counts success is interpolated over log n.
+    Returns the cost in the same unit, and its 95 % interval (low, high), the prompts drawn with replacement.  Raises
+    ValueError where the budget buys fewer pictures by the cheap one than counts[0], or more than counts[-1].
+    """
+    counts, rng = np.log(np.asarray(counts, dtype=np.float64)), np.random.default_rng(whole(least=0, seed=seed))
+    cheap, dear = np.asarray(cheap, dtype=np.float64), np.asarray(dear, dtype=np.float64)
+    n = np.log(budget / (paint + look))
+    if not counts[0] <= n <= counts[-1]:
+        raise ValueError(f"{budget:g} buys {np.exp(n):.1f} pictures, and success is known of {np.exp(counts).round()}")
+
+    def cost(rows) -> float:
+        wanted = np.interp(n, counts, cheap[rows].mean(0))
+        rising = np.maximum.accumulate(dear[rows].mean(0))
+        return budget / np.exp(np.interp(wanted, rising, counts)) - paint
+
+    found = [cost(rng.integers(len(cheap), size=len(cheap))) for _ in range(whole(least=1, draws=draws))]
+    return cost(slice(None)), *(float(end) for end in np.percentile(found, [2.5, 97.5]))
