@@ -79,7 +79,7 @@ def test_grades_are_no_verdicts(told):
 
 
 def test_what_a_dear_look_may_cost_by_hand():
-    """The dear one needs 4 pictures for what the cheap one has of 16: a quarter of the budget for each, less painting."""
+    """The dear one needs 4 pictures for what the cheap one has of 16: a quarter of the budget each, less painting."""
     counts, cheap = [1, 2, 4, 8, 16], np.array([[0.0, 0.1, 0.2, 0.3, 0.4]] * 5)
     dear = 2 * cheap
     cost, low, high = affordable_look(160, 8, 2, counts, cheap, dear, draws=50)

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import functools
 import json
+import threading
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from test_published_verifiers import pictures, reward_model, tiny_clip, tiny_lla
 from toy_models import toy_sampler, toy_tokenizer, toy_transformer
 
 import vartut
+from vartut.device import plain_defaults
 from vartut.measure.evaluate import judged_success
 from vartut.published.aesthetic import Aesthetic
 from vartut.published.flux import FluxSampler
@@ -282,3 +284,38 @@ def test_the_fake_gpu_is_one_to_pytorchs_cuda_build_too(monkeypatch):
         before = line.weight.detach().cpu().clone()
         torch.optim.AdamW(line.parameters()).step()
         assert not torch.equal(line.weight.cpu(), before)
+
+
+def test_threads_leave_the_default_dtype_as_it_was():
+    """Two blocks that overlap in time, the first to open the last to close."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay():
+        with plain_defaults():
+            inside.set()
+            leave.wait(10)
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        thread = threading.Thread(target=stay)
+        thread.start()
+        inside.wait(10)
+        with plain_defaults():
+            leave.set()
+            thread.join()
+            assert torch.get_default_dtype() == torch.float32
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("name", ["clip", "reward", "aesthetic", "vqa"])
+def test_autocast_changes_no_score(name):
+    cpu, images = torch.device("cpu"), torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    wanted = vartut.load_verifier(name, where=cpu)(images, "a red circle")
+    verifier = vartut.load_verifier(name, where=cpu)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        first = verifier(images, "a red circle")
+    for scores in (first, verifier(images, "a red circle")):
+        assert scores.dtype == torch.float32
+        torch.testing.assert_close(scores, wanted, atol=1e-5, rtol=0)

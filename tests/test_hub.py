@@ -478,3 +478,12 @@ def test_a_nano_that_was_trained_is_loaded_and_missing_weights_are_restored_or_t
     assert weights.remedy("tokenizer-bits") == "train them: `vartut train tokenizer-bits --ship`"
     weights.save_weights(toy_transformer(tokenizer), "nano", settings, {}, tmp_path)
     assert hub.load("nano", tmp_path, CPU).transformer.words == 32
+
+
+@pytest.mark.parametrize("load", [lambda: hub.load("nano"), hub.load_tokenizer, lambda: hub.load_verifier("vqa")])
+def test_loading_draws_nothing_from_the_users_generator(load):
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    load()
+    assert torch.equal(torch.rand(4), wanted)

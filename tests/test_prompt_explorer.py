@@ -100,3 +100,15 @@ def test_it_shows_itself_with_a_text_beside(explorer, monkeypatch):
     monkeypatch.setattr("vartut.course.prompt_explorer.display", lambda data, raw: shown.append(data))
     explorer._ipython_display_()
     assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.box.model_id
+
+
+@pytest.mark.parametrize("picture", [3, -1, 1.5, True])
+def test_pictures_are_numbered_from_0(explorer, picture):
+    with pytest.raises(ValueError, match="picture"):
+        explorer.at(picture=picture)
+
+
+def test_a_score_of_nan_has_no_place():
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    explorer = PromptExplorer(images, {"odd": lambda images, prompt: bright(images, prompt) * float("nan")}, PROMPT)
+    assert "odd gives NaN" in explorer.line.value

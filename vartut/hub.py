@@ -39,6 +39,7 @@ NOT_SHIPPED = ("vqa-clean",)  # the reasoner that saw renders alone; whoever wan
 PUBLISHED_VERIFIERS = ("clip-score", "image-reward", "laion-aesthetic", "llava-onevision")  # the paper's
 
 
+@torch.random.fork_rng(devices=[])  # models are built with random weights first, by the user's generator
 @plain_defaults()
 def load(
     name: str = "tiny",
@@ -84,6 +85,7 @@ def read_prompts(prompts: list[str]) -> torch.Tensor:
     return world.token_ids(prompts)
 
 
+@torch.random.fork_rng(devices=[])  # models are built with random weights first, by the user's generator
 @plain_defaults()
 def load_tokenizer(
     name: str = "tokenizer", folder: Path | str | None = None, where: torch.device | None = None
@@ -104,6 +106,7 @@ def tokenizer_beside(name: str, folder: Path | str | None, where: torch.device) 
     return load_tokenizer(name, folder, where), read_provenance(name, folder)["sha256"]
 
 
+@torch.random.fork_rng(devices=[])  # models are built with random weights first, by the user's generator
 @plain_defaults()
 def load_verifier(name: str = "clip-hard", folder: Path | str | None = None, where: torch.device | None = None):
     """The verifier of that name, one of `VERIFIERS` or those named below, on `where`.

@@ -40,7 +40,7 @@ def answer_score(sure):
 def affordable(budget, paint, cheap, dear, finalists):
     """How many pictures, painted, looked at, the best of them looked at again, a budget buys."""
     all_dear = int(budget // (paint + cheap + dear))
-    return all_dear if all_dear <= finalists else int((budget - finalists * dear) // (paint + cheap))
+    return all_dear if all_dear < finalists else int((budget - finalists * dear) // (paint + cheap))
 
 
 # exercise 5.2

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import display
 
+from ..inputs import whole
 from ..world import COLORS, NUMBERS, RELATIONS, SHAPES, SIZES, TEXTURES, Description, Group, describe, judge, parse
 from ..world.questions import questions
 from .plots import BLUE, ORANGE, draw_picture
@@ -84,13 +85,15 @@ class PromptExplorer:
         """Scores of all pictures by name, (N,) each, the answers' probabilities (N, Q) or None, and the verdicts."""
         if prompt not in self.known:
             scores = {name: verifier(self.images, prompt).cpu() for name, verifier in self.verifiers.items()}
+            if nan := [name for name, of in scores.items() if of.isnan().any()]:
+                raise ValueError(f"{nan[0]} gives NaN for some picture: it has no place")
             answers = None if self.reasoner is None else self.reasoner.explain(self.images, prompt).cpu()
             self.known[prompt] = scores, answers, judge(self.images, [prompt] * len(self.images))
         return self.known[prompt]
 
     def draw(self, prompt: str, picture: int):
         """The figure and the text of a prompt and a picture; raises ValueError for what is no prompt."""
-        asked = questions(prompt)
+        asked, picture = questions(prompt), whole(least=0, most=len(self.images) - 1, picture=picture)
         scores, answers, verdicts = self.said(prompt)
         places = {name: 1 + int((of > of[picture]).sum()) for name, of in scores.items()}
         lines = [f"picture {picture}, the judge: {verdicts[picture].reason}"]

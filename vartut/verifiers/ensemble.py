@@ -118,7 +118,7 @@ def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
 
     Of equal scores each has the mean of their ranks.  No monotone rescaling of a member changes it.
     """
-    scores = table(scores)
+    scores = checked_scores(scores)
     below = (scores[:, None, :] < scores[:, :, None]).float().sum(2)  # (M, N): how many are worse
     equal = (scores[:, None, :] == scores[:, :, None]).float().sum(2)
     return shares(len(scores), weights) @ (below + (equal - 1) / 2)
@@ -126,7 +126,7 @@ def mean_ranks(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
 
 def mean_z(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
     """Mean z-scores (N,) of N candidates by M members' scores (M, N); a member to whom all are alike says nothing."""
-    scores = table(scores)
+    scores = checked_scores(scores)
     if scores.isinf().any():
         raise ValueError("z-scores need finite scores, and these hold infinite ones: take mean_ranks")
     away = scores - scores.mean(1, keepdim=True)
@@ -135,7 +135,7 @@ def mean_z(scores: Tensor, weights: Sequence[float] = ()) -> Tensor:
     return shares(len(scores), weights) @ (away / spread.where(~alike, torch.inf)).float()
 
 
-def table(scores: Tensor) -> Tensor:
+def checked_scores(scores: Tensor) -> Tensor:
     """Scores (M, N) as float64, which holds apart what they hold apart.
 
     Raises ValueError for another shape, no members or candidates, and NaN.

@@ -65,9 +65,9 @@ def _several(group: Group) -> str:
 def questions(prompt: str) -> list[Question]:
     """What a prompt claims, a question each, group by group, relations last; raises like `parse`.
 
-    Of several alike objects their attributes are asked for once, and then their number.  All answers are right exactly
-    where the prompt holds if its groups are of different shapes, as all tasks draw them: "a red circle and a circle"
-    asks for nothing that one red circle would not answer.
+    Of several alike objects their attributes are asked for once, and then their number.  All
+    answers are right exactly where the prompt holds if its groups are of different shapes, as all
+    tasks draw them: "a red circle and a circle" asks for nothing that one red circle lacks.
     """
     description = parse(prompt)
     asked = []
