@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 from notebook_sources import code_cells, notebooks
 
-ON_THE_CPU = ("01", "03")  # the first computes on no device, the other on the CPU so that all see the same numbers
+ON_THE_CPU = ("01", "03", "04", "05")  # the first computes on no device, others on the CPU: all see the same numbers
 T4 = {
     "is_available": True,
     "get_device_capability": (7, 5),

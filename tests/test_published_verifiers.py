@@ -403,7 +403,7 @@ def test_what_the_ensemble_cannot_rank_is_told():
         RankEnsemble([brightness], greys([0.5, 0.5, 0.5]), PROMPT)
     with pytest.raises(ValueError, match="gives all references the score"):
         RankEnsemble([brightness], greys([0.5, 0.500001, 0.500002]), PROMPT)  # the noise of floating point has no vote
-    with pytest.raises(ValueError, match="gives all references the score nan"):
+    with pytest.raises(ValueError, match="a score that is NaN or infinite"):
         RankEnsemble([lambda images, prompts: images.mean((1, 2, 3)) / 0 * 0], greys([0.1, 0.9]), PROMPT)
     ensemble = RankEnsemble((m for m in [brightness]), greys([0.1, 0.9]), PROMPT)
     with pytest.raises(ValueError, match=f'references of "{PROMPT}" alone'):

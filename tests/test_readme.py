@@ -64,14 +64,15 @@ def test_the_tables_are_what_the_script_writes(name):
 def test_the_script_changes_nothing_but_its_tables():
     quality()
     text = "before\n<!-- quality -->\nold\n<!-- end of quality -->\n"
-    text += "<!-- climb -->\n<!-- end of climb -->\n"
+    text += "<!-- climb -->\n<!-- end of climb -->\n<!-- verifiers -->\n<!-- end of verifiers -->\n"
     text += "middle\n<!-- training -->\n<!-- end of training -->\n"
     tables = readme_tables()
     new = tables.filled(text)
     assert "old" not in new
     assert tables.filled(new) == new
-    between = ("<!-- climb -->\n|", "middle\n<!-- training -->\n|")
-    ends = (f"|\n<!-- end of {name} -->\n{text}" for name, text in zip(("quality", "climb"), between))
+    between = ("<!-- climb -->\n|", "<!-- verifiers -->\n|", "middle\n<!-- training -->\n|")
+    names = ("quality", "climb", "verifiers")
+    ends = (f"|\n<!-- end of {name} -->\n{text}" for name, text in zip(names, between))
     for kept in ("before\n<!-- quality -->\n|", *ends):
         assert kept in new
     with pytest.raises(ValueError, match=r"README\.md has no place for it"):

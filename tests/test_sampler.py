@@ -327,7 +327,7 @@ def test_bad_input_is_refused_in_a_line(sampler):
         (lambda: sampler.begin("a rad circle", 0), 'the nearest known word is "red"'),
         (lambda: sampler.begin(["a star"], [1, 2]), "seed"),
         (lambda: sampler.expand(state, -1), "n is a whole number of at least 0; got -1"),
-        (lambda: sampler.expand(state, [1]), "2 rows"),
+        (lambda: sampler.expand(state, [1]), "one for each of 2"),
         (lambda: sampler.expand(state, 1, first=-1), "first is a whole number of at least 0; got -1"),
         (lambda: sampler.expand(finish(sampler, state)), "finished"),
         (lambda: sampler.select(state, [2]), "rows are 0 to 1"),

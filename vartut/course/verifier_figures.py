@@ -13,7 +13,7 @@ from .pen import spread
 from .plots import DARK, draw_curves, draw_picture
 from .style import DASHES, MAP, PALETTE
 
-OURS = "s^vXP*<>"  # no circle and no diamond: those are numbers of others
+OURS = "s^vX>*<p"  # no circle and no diamond: those are numbers of others
 
 
 def draw_heat(

@@ -292,7 +292,10 @@ def past_of(cells: list[Cell], branches: int) -> list[torch.Tensor]:
 
 
 def gather(cells: tuple[Cell, ...], branches: int) -> torch.Tensor:
-    """Keys and values of one scale for a batch of rows, (depth, 2, R, branches, H, n, D): copied only if they must."""
+    """Keys and values of one scale for a batch of rows: copied only if they must.
+
+    (depth, 2, R, branches, H, n, D)
+    """
     first, rows = cells[0].result, [cell.row for cell in cells]
     if any(cell.result is not first for cell in cells):
         return torch.stack([cell.result.kv[:, :, cell.row, :branches] for cell in cells], 2)
