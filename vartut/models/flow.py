@@ -98,12 +98,12 @@ class Flow(Sampler):
                 self.sigmas = self._schedule(steps)  # s after the noise was drawn and after every pass: 1 to 0
                 self.num_steps = steps + 1
         # A step branches where it draws: the first, and those with fresh noise.
-        fresh = (k for k in range(1, self.num_steps) if spread(*self.sigmas[k - 1 : k + 1], self.noise(k)) > 0)
+        fresh = (k for k in range(1, self.num_steps) if spread(*self.sigmas[k - 1 : k + 1], self.eta_at(k)) > 0)
         self.branch_steps = (0, *fresh)
         if self.solver == "heun" and len(self.branch_steps) > 1:
             raise ValueError("heun solves the ODE: take eta=0 with it, or solver euler")
 
-    def noise(self, k: int) -> float:
+    def eta_at(self, k: int) -> float:
         """eta of step k: fresh noise comes in the first part of the passes, up to the share `until`."""
         return self.eta if k <= self.until * (self.num_steps - 1) else 0.0
 
@@ -122,7 +122,7 @@ class Flow(Sampler):
         with state.ledger.timed("draw", paper_nfe=len(rows) if k > 0 else 0):
             x = self._noise(k, parents, paths)
             if k > 0 and rows:
-                x = step(parents.x, self._velocities(parents), x, self.sigmas[k - 1], self.sigmas[k], self.noise(k))
+                x = step(parents.x, self._velocities(parents), x, self.sigmas[k - 1], self.sigmas[k], self.eta_at(k))
         return replace(parents, step=k + 1, paths=paths, x=x, cells=tuple(Cell() for _ in rows))
 
     @torch.no_grad()
